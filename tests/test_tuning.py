@@ -14,10 +14,12 @@ import pytest
 from federated.federation.federation import partition_clients
 from federated.foundation.errors import BadInput
 from federated.study.study import StudyConfig
+from federated.study.tuning.check import space_of
 from federated.study.tuning.section import Budget
 from federated.study.tuning.space import values_of
 from federated.study.tuning.tuned import foreseen_runs, of_tuned, tuned, tuned_of, untuned
 from federated.tuning.arms import check_tuned, judging_examples, storage_of, trial_seeds, tune_arm
+from federated.tuning.draws import drawn
 from federated.tuning.found import ArmTuning, Cost, Finalist, Trial, as_json, from_json
 from federated.tuning.judged import check_blind, judged_by, without_judged
 from federated.tuning.search import Rule, Search, search, stored
@@ -91,6 +93,7 @@ def test_a_space_holds_its_values_and_knows_its_edges(
         ({"base": {"holdout": {}}}, "has nothing to choose by but what judges; state holdout.tuning"),
         ({"axes": {RATE: [0.1, 0.2]}}, "is what arm learning_rate=0.1 is compared by"),
         ({"leave_one_out": ["0"]}, "beside leave_one_out"),
+        ({"arms": [{"name": "a"}, {"name": "b"}]}, "'a' and 'b' are the same run"),
         ({"anchors": True, "tuning": {"budget": {"megabytes": 1}}}, "sends nothing"),
         (
             {"arms": [{}, {"cohort.size": 3}], "tuning": {"space": {}, "per_arm": {"tuned": SPACE}}},
@@ -101,6 +104,18 @@ def test_a_space_holds_its_values_and_knows_its_edges(
 def test_what_cannot_be_tuned_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         study(**changes)
+
+
+def test_arms_that_are_stated_alike_may_choose_from_different_spaces() -> None:
+    both = study(
+        arms=[{"name": "one rate"}, {"name": "two rates"}],
+        tuning={"per_arm": {"two rates": {"algorithm.server_learning_rate": [1.0, 2.0]}}},
+    )
+    assert list(both.named_arms()) == ["one rate", "two rates"]
+    assert list(space_of(both.named_arms()["two rates"], both.tuning)) == [
+        RATE,
+        "algorithm.server_learning_rate",
+    ]
 
 
 def hill(values: Mapping[str, Any], pruned: Pruned) -> Scored:
@@ -287,3 +302,20 @@ def test_how_sure_a_choice_is_stands_in_words() -> None:
     assert less.best_so_far() == [0.5, 0.5, 0.5]
     assert certainty(replace(arm, finalists=finalists[:1])) == "the only one that was left"
     assert chosen_in_words(replace(arm, choice={})).endswith("so it runs as it is stated")
+
+
+def test_draws_at_random_are_spread_evenly_and_alike_in_every_arm_with_the_field() -> None:
+    wide = values_of("loguniform(0.001, 10)")
+    shares = {
+        path: [math.log10(drawn(path, wide, number) / 0.001) / 4 for number in range(31)]
+        for path in (RATE, "algorithm.mu")
+    }
+    for each in shares.values():  # of ten in a row after the first one in each tenth
+        tens = [sorted(int(10 * share) for share in each[at : at + 10]) for at in (1, 11, 21)]
+        assert tens == [list(range(10))] * 3
+    assert abs(np.corrcoef(shares[RATE], shares["algorithm.mu"])[0, 1]) < 0.5
+    listed = [drawn(RATE, values_of(["a", "b"]), number) for number in range(1, 11)]
+    assert sorted(listed) == ["a"] * 5 + ["b"] * 5
+    whole = [drawn(RATE, values_of("integers(1, 5)"), number) for number in range(1, 11)]
+    assert sorted(whole) == sorted([1, 2, 3, 4, 5] * 2)
+    assert all(0 <= drawn(RATE, values_of("uniform(0, 2)"), number) < 2 for number in range(100))

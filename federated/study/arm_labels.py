@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -100,14 +100,17 @@ def as_stated(overrides: Overrides) -> str:
     return arm_name(name if isinstance(name, str) and name else AXIS_SEPARATOR.join(said))
 
 
-def named_apart(arms: Iterable[LabelledArm], *, same_runs: bool = False) -> dict[str, LabelledArm]:
+def named_apart(
+    arms: Iterable[LabelledArm], space: Callable[[str], Any] | None, *, same_runs: bool = False
+) -> dict[str, LabelledArm]:
     """The arms by their names. Raises ValueError, naming all that are the same run as another or called as one.
 
-    same_runs: two arms may be the same run.
+    space: of an arm by its name, what it will choose from, and arms with different ones are not the same; None: nothing
+    is chosen. same_runs: two arms may be the same run.
     """
     named, by_key, faults = dict[str, LabelledArm](), dict[str, str](), dict[str, None]()
     for arm in arms:
-        key = arm.config.arm_key()
+        key = f"{arm.config.arm_key()} {space and space(arm.name)}"
         if key in by_key and not same_runs:
             faults[f"duplicate arms: {by_key[key]!r} and {arm.name!r} are the same run"] = None
         elif arm.name in named:

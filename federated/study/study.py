@@ -191,11 +191,11 @@ class StudyConfig(Frozen):
         tails, config_of = tails_of(arms), self._further_config
         without = withdrawn_in_turn(arms, self.sites, config_of, tails, self.name)
         left_out = left_out_in_turn(arms, self.left_out, config_of, tails, self.name)
-        anchors = with_alone(self.anchors, self.sites)
-        made = anchors_of(arms + left_out, anchors, config_of, tails, self.name)
+        made = anchors_of(arms + left_out, with_alone(self.anchors, self.sites), config_of, tails, self.name)
         arms = with_coalitions(arms, self.sites) + left_out + without + made
         every = (labelled(overrides, config, tails, self.name) for overrides, config in arms)
-        return named_apart(every, same_runs=bool(self._as_stated))
+        space = self.tuning.space_of if self.tuning else None
+        return named_apart(every, space, same_runs=bool(self._as_stated))
 
     def take_as_stated(self, arms: Mapping[str, Run]) -> None:
         """Note how arms were stated whose values were chosen since."""

@@ -16,6 +16,7 @@ from federated.choices.choice import Choice
 from federated.config.fields.dotted_paths import value_at
 from federated.config.run import RunConfig
 from federated.config.user_choices import own_code
+from federated.foundation.doing import doing
 from federated.foundation.errors import BadInput
 from federated.machine.folders import home
 from federated.metrics.names import higher_is_better
@@ -104,7 +105,7 @@ def tune_arm(study: StudyConfig, name: str, judged: Mapping[str, np.ndarray], to
     as_stated = {path: values.stated for path, values in space.items()}
     if not space:
         return ArmTuning(name, tried.metric, is_higher, {}, {}, (), (), {})
-    with stored(storage_of(study, judged), name) as kept:
+    with doing(f"tuning {name}"), stored(storage_of(study, judged), name) as kept:
         asked = Search(space, stated, tuning.rule, tuning.budget, is_higher)
 
         def tell(trial: Trial) -> None:
@@ -166,7 +167,8 @@ def _rejudged(
     """A trial's values with further seeds."""
 
     def found() -> dict[str, Any]:
-        each = [tried(trial.values, seed) for seed in seeds]
+        with doing(f"trial {trial.number + 1} again, with {len(seeds)} further seeds"):
+            each = [tried(trial.values, seed) for seed in seeds]
         cost = sum((one.cost for one in each), Cost())
         told(
             f"{arm}: finalist {in_words(trial.values)}: "

@@ -13,9 +13,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from federated.foundation.doing import doing
 from federated.foundation.randomness import Purpose, generator
 from federated.study.tuning.section import Budget
 from federated.study.tuning.space import Space, Values
+from federated.tuning.draws import drawn
 from federated.tuning.found import Cost, Trial
 from federated.tuning.trial import Pruned, Scored, never
 
@@ -30,6 +32,8 @@ Try = Callable[[Mapping[str, Any], Pruned], Scored]
 
 _DRAWS = 0  # key of Purpose.TUNING
 _REDUCTION = 3
+_BEFORE_TPE = 10
+"""Trials after which TPE knows enough to look where earlier ones were good."""
 _MOST_FOR_NOTHING = 20
 """Trials in a row that spend nothing of a budget of rounds or bytes, as all may be lost in their first round."""
 _VALUES, _SCORE, _ENDED, _COST, _WHY = "values", "score", "ended", "cost", "why"
@@ -123,17 +127,16 @@ def _is_left(budget: Budget, trials: list[Trial]) -> bool:
 
 def _next(optuna: Any, asked: Search, study: Study, before: list[Trial], attempt: Try) -> Trial:
     """Run the next trial and leave it in the study. One with the values of an earlier one has its outcome and cost."""
-    study.sampler = _sampler(optuna, asked.rule, len(before))
-    first = {path: asked.stated[path] for path in asked.space if path in asked.stated}
-    if not before and all(
-        path in first and values.holds(first[path]) for path, values in asked.space.items()
-    ):
+    study.sampler = _sampler(optuna, len(before))
+    if (first := _without_a_sampler(asked, len(before))) is not None:
         study.enqueue_trial({path: _coded(values, first[path]) for path, values in asked.space.items()})
     trial = study.ask()
-    values = {path: _drawn(trial, path, each) for path, each in asked.space.items()}
+    values = {path: _suggested(trial, path, each) for path, each in asked.space.items()}
     same = next((each for each in before if each.values == values), None)
     if same is None:
-        found = attempt(values, _pruning(trial) if asked.rule == "asha" else never)
+        of = "" if asked.budget.trials is None else f" of {asked.budget.trials}"
+        with doing(f"trial {len(before) + 1}{of}"):
+            found = attempt(values, _pruning(trial) if asked.rule == "asha" else never)
         outcome = Trial(len(before), values, found.score, found.ended, found.cost, found.why)
     else:
         outcome = replace(same, number=len(before))
@@ -154,15 +157,23 @@ def _next(optuna: Any, asked: Search, study: Study, before: list[Trial], attempt
     return outcome
 
 
-def _sampler(optuna: Any, rule: Rule, number: int) -> Any:
-    """The sampler of a trial, by its number: the same for all arms, so that what they share is drawn alike."""
+def _without_a_sampler(asked: Search, number: int) -> dict[str, Any] | None:
+    """The values of a trial that looks at no earlier one; None where Optuna's sampler has the say."""
+    stated = asked.stated
+    if number == 0 and all(path in stated and each.holds(stated[path]) for path, each in asked.space.items()):
+        return dict(stated)
+    if asked.rule == "tpe" and number >= _BEFORE_TPE:
+        return None
+    return {path: drawn(path, values, number) for path, values in asked.space.items()}
+
+
+def _sampler(optuna: Any, number: int) -> Any:
+    """TPE for a trial, by its number: the same for all arms."""
     seed = int(generator(0, Purpose.TUNING, _DRAWS, number).integers(2**31))
-    return (
-        optuna.samplers.TPESampler(seed=seed) if rule == "tpe" else optuna.samplers.RandomSampler(seed=seed)
-    )
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_BEFORE_TPE)
 
 
-def _drawn(trial: Asked, path: str, values: Values) -> Any:
+def _suggested(trial: Asked, path: str, values: Values) -> Any:
     if values.listed:
         return values.listed[trial.suggest_categorical(path, range(len(values.listed)))]
     if values.is_whole:

@@ -96,8 +96,9 @@ class Tuning(Frozen):
     )
     rule: Literal["random", "tpe", "asha"] = Field(
         "random",
-        description="random: drawn independently; tpe: where earlier trials were good (Bergstra et al. 2011); asha: "
-        "random, and of the trials at each evaluation the best third goes on (Li et al. 2020)",
+        description="random: drawn at random, evenly over the space; tpe: after ten of these, where earlier trials "
+        "were good (Bergstra et al. 2011); asha: random, and of the trials at each evaluation the best third goes on "
+        "(Li et al. 2020)",
     )
     rounds: PositiveInt | None = Field(None, description="Rounds of a trial; null: those of the run")
     metric: str = Field(
