@@ -70,7 +70,7 @@ def _federated_run(run: Run, study: str, parent_run_id: str | None, resume: bool
             first = checkpoints.first_course(setup, resume, warn)
             if first.round:
                 tracking.set_tags(run_id, {"resumed_from": str(first.round)})
-            news = partial(_news, run, main_metric(setup.scoring))
+            news = partial(_news, run, main_metric(setup.scoring, run.config.evaluation.judged_on))
             kept = with_clusters(run_id, setup, keep)
             observers = Observers(lambda course: tell(news(course, "running")), record, kept)
             with scaled_out(setup, warn) as stages:

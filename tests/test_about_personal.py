@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from federated.report import RunResult
 from federated.report.findings.findings import Report
 from federated.report.findings.ranking import ranked
 from federated.report.findings.results import OWN_MODELS, OWN_MODELS_MARK
+from federated.report.findings.verdicts import compare_paired
 from federated.report.questions.answers import answers
 from federated.report.questions.tables import questions_numbers, questions_table
 from federated.report.text.about_personal import about_own_models
+from federated.report.text.scored_on import scored_on
 
 TEST, GAIN, LOSERS = (
     f"generalisation/{name}" for name in ("test_accuracy", "personalisation_gain", "personalisation_losers")
@@ -140,3 +144,30 @@ def test_a_row_of_own_models_is_not_called_one_model_for_everybody() -> None:
         "a part of it for each site's own model",
         *["mean over sites"] * 2,
     ]
+
+
+def test_arms_that_are_judged_on_the_clients_own_examples_are_compared_there_and_say_so() -> None:
+    client = TEST.replace("test", "client")
+
+    def judged(results: list[RunResult]) -> list[RunResult]:
+        found = []
+        for run in results:
+            last = run.history[-1][1]
+            history = (*run.history, (5, {**last, client: last[f"{client}_mean"]}))
+            data = {"client_examples": 300 + run.seed, "test_examples": 50}
+            found.append(replace(run, main_metric=client, history=history, data=data))
+        return found
+
+    plain, ditto = judged(PLAIN), judged(DITTO)
+    assert [run.own_models for run in (*plain, *ditto)] == [False, False, True, True]
+    (pair,) = compare_paired([*plain, *ditto])
+    assert (pair.metric, pair.estimate) == (client, pytest.approx(0.08))
+    assert about_own_models([*plain, *ditto]) == about_own_models([*PLAIN, *DITTO])
+    assert scored_on([*plain, *ditto]).startswith(
+        "Client accuracy is measured on 300 to 301 examples that the clients that train keep to be tested on, each "
+        "client's by its own model where it has one."
+    )
+    local = judged(runs("local", *[own(0.4, 0.6)] * 2, anchor="local"))
+    everybody, alone = answers([*plain, *ditto, *local])
+    assert (everybody.metric, alone.metric) == (TEST, f"{client}_mean")
+    assert [arm.level.mean for arm in everybody.arms] == pytest.approx([0.7, 0.6])

@@ -30,6 +30,7 @@ ALGORITHM_ROWS = {
     "lg_fedavg": [{}, {"shared": ["head"]}],
     "fedbabu": [{}, {"head": ["linear"]}],
     "fedbn": [{}, {"server_learning_rate": 0.5}],
+    "fedavg_ft": [{}, {"tuning_steps": 2, "tuning_learning_rate": 0.5}],
     "ditto": [{}, {"lam": 0.1, "steps": 2}],
     "apfl": [{}, {"alpha": 0.0, "adaptive": False}],
     "pfedme": [{}, {"lam": 1.0, "inner_steps": 2, "eta": 0.1, "beta": 0.5}],
@@ -55,6 +56,7 @@ NEUTRAL = {
     "fedlc": {"tau": 0.0},
     "moon": {"mu": 0.0},
     "fedbn": {},
+    "fedavg_ft": {},
     "fedprox": {"mu": 0.0},
     "fedavgm": {"momentum": 0.0},
 }

@@ -70,6 +70,7 @@ CHANGES: dict[str, Any] = {
     "evaluation.metric": ["auroc", "accuracy"],
     "evaluation.unseen_fit": {"examples": 5, "steps": 3},
     "evaluation.best_by": "train/loss",
+    "evaluation.judged_on": "client",
     "engine.precision": "bfloat16",
     "device": "cpu",
     "seed": 1,

@@ -55,7 +55,7 @@ REFUSED = {
 }
 ACCEPTED = {
     "fedavg", "fedsgd", "fedprox", "fedavgm", "fedadagrad", "fedadam", "fedyogi", "scaffold", "fednova", "feddyn",
-    "fedper", "fedrep", "lg_fedavg", "fedbabu", "fedbn", "cfl", "sign_majority",
+    "fedper", "fedrep", "lg_fedavg", "fedbabu", "fedbn", "fedavg_ft", "cfl", "sign_majority",
 }  # fmt: skip
 
 

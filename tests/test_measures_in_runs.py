@@ -101,6 +101,13 @@ def test_a_run_is_measured_as_asked_and_the_first_measure_is_the_main_one(config
         "counted_class": "sick",
         "thresholds_chosen_on": "validation",
     }
+    judged = measure_tags(setup.scoring, federation, judged_on="client")
+    assert judged["main_metric"] == "generalisation/client_auroc"
+    assert judged["main_metric"] in measured
+    with pytest.raises(
+        BadInput, match=r"judged_on: client compares arms on .* state holdout.client \(now 0.0\)"
+    ):
+        run_of({**config, "holdout": {}}, judged_on="client")
     chosen = Outputs(setup).of(state.parameters, federation.held_out_sets()["validation"])
     well = federation.examples.targets[federation.held_out_sets()["validation"]] == 1
     shares = torch.softmax(chosen.double(), 1).numpy()[:, 0]

@@ -217,12 +217,12 @@ def of_layout(setup: Setup, vector: Tensor) -> tuple[Tensor, ...]:
     return torch.split(vector[: setup.model.num_trainable], sizes)
 
 
-@pytest.mark.parametrize("steps", [0, 3])
-def test_fedbabu_is_evaluated_beside_each_clients_fine_tuned_model(
-    steps: int, run: Callable[..., Setup]
+@pytest.mark.parametrize(("algorithm", "steps"), [("fedbabu", 0), ("fedbabu", 3), ("fedavg_ft", 3)])
+def test_the_global_model_is_evaluated_beside_each_clients_fine_tuned_one(
+    algorithm: str, steps: int, run: Callable[..., Setup]
 ) -> None:
     """Head and body of the global model after plain steps of torch.optim on all of a client's training examples."""
-    setup = run(f"fedbabu(tuning_steps={steps})")
+    setup = run(f"{algorithm}(tuning_steps={steps})")
     state = train_rounds(initial_state(setup), setup, ROUNDS)
     right: dict[str, list[list[bool]]] = {"client": [], "global": []}
     for client, held in enumerate(setup.federation.own_held_out):
@@ -307,6 +307,7 @@ def test_a_last_layer_that_shares_its_weight_with_another_is_not_cut_in_two(
         ("fedrep(head_epochs=2, head_steps=2)", "both stated"),
         ("fedbabu(tuning_epochs=0)", "tuning_epochs must be at least 1, got 0"),
         ("fedbabu(tuning_epochs=1, tuning_steps=1)", "both stated"),
+        ("fedavg_ft(tuning_learning_rate=0)", "tuning_learning_rate must be a finite number > 0, got 0"),
     ],
 )
 def test_lengths_of_the_head_s_phase(algorithm: str, message: str) -> None:

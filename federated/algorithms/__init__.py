@@ -34,6 +34,7 @@ from federated.algorithms.holdings import Holdings
 from federated.algorithms.moon import moon
 from federated.algorithms.personal.apfl import apfl
 from federated.algorithms.personal.ditto import ditto
+from federated.algorithms.personal.fedavg_ft import fedavg_ft
 from federated.algorithms.personal.per_fedavg import per_fedavg
 from federated.algorithms.personal.pfedme import pfedme
 from federated.algorithms.server.fedadagrad import fedadagrad
@@ -67,6 +68,7 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "lg_fedavg": lg_fedavg,
     "fedbabu": fedbabu,
     "fedbn": fedbn,
+    "fedavg_ft": fedavg_ft,
     "ditto": ditto,
     "apfl": apfl,
     "pfedme": pfedme,

@@ -100,6 +100,12 @@ class Evaluation(Frozen):
         description="What models are judged by: one measure, or a list. The first is the main one, by which arms are "
         "ranked and compared, with their targets, gaps and clients; null: accuracy, or R² for regression",
     )
+    judged_on: Literal["test", "client"] = Field(
+        "test",
+        description="The held-out examples on which arms are ranked and compared by the main measure. test: the "
+        "central test set, the same for all clients; client: each client's own (`holdout.client`), all of them "
+        "together, for arms whose clients have models of their own",
+    )
     every: PositiveInt = Field(
         5, description="Rounds between two evaluations; the initial and the final model are always evaluated"
     )
@@ -140,4 +146,5 @@ class Evaluation(Frozen):
     def at_default(self) -> set[str]:
         """The fields that came later and are at their default, by their names."""
         later = ("metric", "personalisation", "unseen_fit", "best_by")
-        return {name for name in later if getattr(self, name) is None}
+        unstated = {name for name in later if getattr(self, name) is None}
+        return unstated | ({"judged_on"} if self.judged_on == "test" else set())

@@ -45,9 +45,14 @@ def metric_names(scoring: Scoring, held_out_sizes: Mapping[str, int]) -> list[st
     return ["train/loss", *(f"generalisation/{name}" for name in measured)]
 
 
-def main_metric(scoring: Scoring) -> str:
-    """The one number by which arms are compared: the main measure on the central test set."""
-    return f"generalisation/test_{scoring.main.name}"
+def main_metric(scoring: Scoring, judged_on: str = "test") -> str:
+    """The one number by which arms are compared: the main measure on the held-out set that judges."""
+    return f"generalisation/{judged_on}_{scoring.main.name}"
+
+
+def on_test(main_metric: str) -> str:
+    """The main measure on the central test set, also where arms are compared on another one."""
+    return main_metric.replace("/client_", "/test_", 1)
 
 
 def higher_is_better(metric: str) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from federated.algorithms.algorithm import Algorithm, ClientHalf, Personal, Tuning
-from federated.algorithms.fedavg import fedavg
+from federated.algorithms.algorithm import Algorithm
 from federated.algorithms.holdings import Holdings
 from federated.algorithms.local_terms import LocalTerms, Phase
+from federated.algorithms.personal.fedavg_ft import fedavg_ft
 from federated.algorithms.sharing.layers import chosen, parameters_among
 from federated.algorithms.travelling import marked
 
@@ -30,13 +30,7 @@ def fedbabu(
     the head and then fine-tune the whole model; they send the head all the same. PFLlib freezes the head and fine-tunes
     once, after the last round, for ten epochs. Running statistics are averaged, also those of the head.
     """
-    for name, value, least in (("tuning_epochs", tuning_epochs, 1), ("tuning_steps", tuning_steps, 0)):
-        if value is not None and value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
-    if tuning_epochs is not None and tuning_steps is not None:
-        raise ValueError("tuning_epochs and tuning_steps are both stated; state one of them")
-    epochs = None if tuning_steps is not None else tuning_epochs or 1
-    personal = Personal(tuning=Tuning(epochs, tuning_steps))
+    plain = fedavg_ft(tuning_epochs, tuning_steps, server_learning_rate=server_learning_rate)
 
     def fit(holdings: Holdings) -> Algorithm:
         named = chosen("head", head, holdings, "nothing would be trained")
@@ -44,8 +38,7 @@ def fedbabu(
         body = LocalTerms(phases=(Phase(~marked(holdings.layout, fixed)),))
         return plain._replace(
             terms=lambda state, clients, own: body,
-            client=ClientHalf(fixed=lambda layout: fixed, personal=personal),
+            client=plain.client._replace(fixed=lambda layout: fixed),
         )
 
-    plain = fedavg(server_learning_rate)._replace(client=ClientHalf(personal=personal))
     return plain._replace(fit=fit)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from federated.metrics.names import higher_is_better
+from federated.metrics.names import higher_is_better, on_test
 from federated.report.findings.results import RunResult, has_withdrawn
 from federated.study.arm_labels import UNSEEN
 
@@ -51,7 +51,7 @@ def _family(run: RunResult) -> tuple[object, ...]:
 
 
 def _of_family(runs: Sequence[RunResult]) -> LeftOut:
-    metric = runs[0].main_metric.replace("/test_", "/unseen_")
+    metric = on_test(runs[0].main_metric).replace("/test_", "/unseen_")
     whole = [run.arm for run in runs if not run.left_out]
     by_site: dict[str, list[RunResult]] = {}
     for run in runs:

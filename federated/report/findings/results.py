@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from federated.foundation.limits import LONGEST_ARM
+from federated.metrics.names import on_test
 from federated.study.arm_labels import EVERYBODY, WITHDRAWN
 
 BYTES_PER_MB = 1_000_000
@@ -101,7 +102,7 @@ class RunResult:
     @property
     def own_models(self) -> bool:
         """Whether each client answers with its own model: only then has the central test set a spread over clients."""
-        return self.final(f"{self.main_metric}_mean") is not None
+        return self.final(f"{on_test(self.main_metric)}_mean") is not None
 
     @property
     def own_models_not_covered(self) -> bool:

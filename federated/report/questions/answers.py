@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from federated.config.training import ANCHORS, Anchor
 from federated.metrics.by_client import CLIENTS
-from federated.metrics.names import higher_is_better
+from federated.metrics.names import higher_is_better, on_test
 from federated.report.findings.by_seed import best_arm, interval_over_seeds
 from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.findings.verdicts import DELTA, EVERY_STUDYS_LOOKS, Paired, compare_pairs
@@ -107,7 +107,7 @@ def answers(
         return []
     arm, _, main = best
     measure, word = measure_label(main), client_word(results)
-    asked = [(EVERYBODY, main, _CENTRAL)]
+    asked = [(EVERYBODY, on_test(main), _CENTRAL)]
     if (own := own_metric(results, main)) is not None:
         alike = (
             f"mean over {word}s{_defined(results, own)}" if own.endswith("_mean") else "all of them together"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from federated.metrics.names import headline_of, higher_is_better, metric_label
+from federated.metrics.names import headline_of, higher_is_better, metric_label, on_test
 from federated.report.findings.by_seed import best_arm
 from federated.report.findings.results import RunResult, arms_of, candidates
 from federated.report.questions.amounts import gain_text, measure_label
@@ -44,7 +44,7 @@ def _scores(finished: Sequence[RunResult], own: Sequence[RunResult], always: Col
     clustered = any(CLUSTERS in run.metric_names for run in own)
     which = "its own model or that of its cluster" if clustered else "its own model"
     said = (
-        f"Every client has {which} in {first_few(arms, _MOST)}. {capitalised(metric_label(metric))} is "
+        f"Every client has {which} in {first_few(arms, _MOST)}. {capitalised(metric_label(on_test(metric)))} is "
         "then measured on a part of the central test set, which is not drawn from the client's own data."
     )
     if beside := arms_of([run for run in own if run.own_models_not_covered]):

@@ -8,7 +8,7 @@ from federated.config.evaluation import MAIN
 from federated.federation.profile import OF_TRAINING_CLIENTS, OF_UNSEEN_CLIENTS
 from federated.metrics.by_client import CLIENTS
 from federated.metrics.dictionary.stated import TUNING_CLIENTS, judges
-from federated.metrics.names import metric_label
+from federated.metrics.names import metric_label, on_test
 from federated.report.findings.results import RunResult, compared
 from federated.report.text.phrases import capitalised
 
@@ -26,7 +26,7 @@ def scored_on(results: Sequence[RunResult]) -> str:
 def _of_metric(metric: str, runs: Sequence[RunResult], *, in_turn: bool) -> str:
     """in_turn: whether other arms leave sites out, which have sentences of their own."""
     name = capitalised(metric_label(metric))
-    said = [f"{name} is measured on {_range(runs, 'test_examples')} held-out examples{_whose(runs)}."]
+    said = [f"{name} is measured on {_held_out(metric, runs)}."]
     if unseen := [run for run in runs if run.data.get("unseen_examples")]:
         clients, examples = _range(unseen, "unseen_clients"), _range(unseen, "unseen_examples")
         whose = "1 client that never trains" if clients == "1" else f"{clients} clients that never train"
@@ -41,6 +41,16 @@ def _of_metric(metric: str, runs: Sequence[RunResult], *, in_turn: bool) -> str:
     elif not in_turn and all(_is_natural(run) for run in runs) and any(map(_share_of_training, runs)):
         said.append("No client is set aside to measure clients that never train: see holdout.unseen_clients.")
     return " ".join([*said, *_about_measures(metric, runs)])
+
+
+def _held_out(metric: str, runs: Sequence[RunResult]) -> str:
+    """The number of examples that judge, and whose they are."""
+    if metric == on_test(metric):
+        return f"{_range(runs, 'test_examples')} held-out examples{_whose(runs)}"
+    return (
+        f"{_range(runs, 'client_examples')} examples that the clients that train keep to be tested on, each client's "
+        "by its own model where it has one"
+    )
 
 
 _CHOSEN_ON = {
@@ -64,7 +74,7 @@ def _about_measures(metric: str, runs: Sequence[RunResult]) -> Iterator[str]:
     for watched in dict.fromkeys(str(name) for name in stated if name):
         yield f"Runs may end early by {_watched(watched)}{_if_it_judges(watched)}."
     for held_out, clients in (("client", "clients"), ("unseen", "unseen_clients")):
-        of_clients = metric.replace("/test_", f"/{held_out}_")
+        of_clients = on_test(metric).replace("/test_", f"/{held_out}_")
         counts = [(run.final(f"{of_clients}_{CLIENTS}"), run.data.get(clients)) for run in runs]
         if lacking := [(count, of) for count, of in counts if count is not None and of and count < of]:
             count, of = min(lacking)

@@ -119,8 +119,15 @@ def _check_all_take_part(config: RunConfig, trainers: Trainers, parts: Parts) ->
 
 
 def _check_personalisation(config: RunConfig, federation: Federation) -> None:
-    """Raise BadInput where fine-tuned models have nothing to be evaluated on."""
-    if config.evaluation.personalisation is not None and not sizes_of(federation.own_held_out).any():
+    """Raise BadInput where fine-tuned models, or whatever is judged there, have nothing to be evaluated on."""
+    if sizes_of(federation.own_held_out).any():
+        return
+    if config.evaluation.judged_on == "client":
+        raise BadInput(
+            "evaluation.judged_on: client compares arms on each client's own held-out examples, and there are none; "
+            f"state holdout.client (now {config.holdout.client}), such as 0.2"
+        )
+    if config.evaluation.personalisation is not None:
         raise BadInput(
             "evaluation.personalisation is evaluated on each client's own held-out examples, and there are none; "
             f"state holdout.client (now {config.holdout.client}), such as 0.2"

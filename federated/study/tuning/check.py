@@ -95,7 +95,7 @@ def trial_config(config: RunConfig, tuning: Tuning, seed: int) -> RunConfig:
     """The config of a trial, or of a finalist's further run: of the stated rounds and seed, and without what is not
     looked at.
     """
-    few = {"training_examples": 2, "personalisation": None, "drift": False}
+    few = {"training_examples": 2, "personalisation": None, "drift": False, "judged_on": "test"}
     changes = {
         "seed": seed,
         "rounds": tuning.rounds or config.rounds,

@@ -92,7 +92,7 @@ def _partition(setup: Setup) -> dict[str, bytes]:
 
 def _so_far(run: Run, course: Course, setup: Setup) -> RunResult:
     """The run as it is now, without asking MLflow."""
-    metric = main_metric(setup.scoring)
+    metric = main_metric(setup.scoring, setup.config.evaluation.judged_on)
     return RunResult("", run.arm, run.config.seed, "RUNNING", {}, tuple(course.history), metric)
 
 

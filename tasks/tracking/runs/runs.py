@@ -189,7 +189,7 @@ def log_data(run_id: str, setup: Setup) -> None:
     names = {"unseen_clients": federation.unseen_names, "tuning_clients": federation.tuning_names}
     clients = {tag: listed(each) for tag, each in names.items() if each}
     without = without_a_model(config, setup.trainers, setup.parts)
-    measures = measure_tags(run_scoring(config, examples), federation, without)
+    measures = measure_tags(run_scoring(config, examples), federation, without, config.evaluation.judged_on)
     measures |= {} if setup.stop is None else {"stop_by": setup.stop.metric}
     set_tags(run_id, {**digest_tags(setup), **clients, **measures, "data": json.dumps(profile)})
 
