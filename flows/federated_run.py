@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from federated.config.run import RunConfig
 from federated.foundation.masking import masked_errors
 from federated.machine.garbage import look_at_new_objects_alone
-from federated.machine.queueing import own_seconds
+from federated.machine.queueing import all_others_work_beside, own_seconds
 from federated.machine.torch_threads import torch_threads
 from federated.metrics.names import main_metric
 from federated.metrics.stage_seconds import in_words, seconds_by_stage
@@ -49,6 +49,7 @@ def federated_run(run: Run, study: str, parent_run_id: str | None = None, resume
     away meanwhile: records are kept and delivered later. Where training fails, the MLflow run is marked FAILED with
     the reason, its checkpoint is kept, and the error is raised.
     """
+    all_others_work_beside()
     with masked_errors(), torch_threads(1), claimed(run, parent_run_id):
         run_id = _federated_run(run, study, parent_run_id, resume)
     look_at_new_objects_alone()

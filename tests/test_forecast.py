@@ -15,6 +15,7 @@ import torch
 import federated.forecast.forecast as forecasting
 import federated.forecast.probe as probing
 import federated.forecast.seconds.evaluation as evaluating
+import federated.forecast.seconds.rounds as timing
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.config.run import LocalTraining, RunConfig
 from federated.evaluation.predicted import evaluated
@@ -190,10 +191,11 @@ def test_a_probe_cut_short_foresees_the_same_bytes_and_leaves_no_dump(tmp_path: 
 class Clock:
     """Stands where it is but for local steps, of which each takes 10 ms, and its own readings, of 1 ms each."""
 
-    def __init__(self, held_up: int | None = None, slowdown: float = 1.0) -> None:
-        """held_up: the number of the training that takes 39 ms longer. slowdown: by other programs on its core."""
+    def __init__(self, held_up: int | None = None, slowdown: float = 1.0, first: float = 0.0) -> None:
+        """held_up: the number of the training that takes 39 ms longer. slowdown: by other programs on its core.
+        first: seconds that the first step of a client takes longer."""
         self.now = self.queued = 0.0
-        self.slowdown = slowdown
+        self.slowdown, self.first = slowdown, first
         self.steps: list[int] = []
         self.held_up = held_up
 
@@ -204,9 +206,12 @@ class Clock:
     def process_time(self) -> float:
         return self.now - self.queued
 
+    def clock_gettime(self, number: int) -> float:
+        return 0.0  # no other thread works
+
     def set(self, patch: pytest.MonkeyPatch) -> None:
         """Let the probe read this clock, and this process's one thread stand in the queue as it says."""
-        for module in (queueing, probing):
+        for module in (queueing, timing):
             patch.setattr(module, "time", self)
         patch.setattr(queueing, "threads", lambda: {get_native_id(): queueing.Thread(self.now, self.queued)})
 
@@ -221,7 +226,7 @@ class Clock:
             whole = [10 * -(-int(sizes[client]) // 8) for client in clients]
             steps = int(sum(whole) if terms.steps is None else terms.steps.sum())
             self.steps.append(steps)
-            alone = 0.01 * steps + 0.039 * (len(self.steps) == self.held_up)
+            alone = 0.01 * steps + 0.039 * (len(self.steps) == self.held_up) + self.first * len(clients)
             self.now += alone * self.slowdown
             self.queued += alone * (self.slowdown - 1)
             return updates
@@ -261,6 +266,24 @@ def test_a_single_step_that_was_held_up_does_not_make_all_steps_seem_to_cost_not
     threads = {"threads": 1}
     setup = clock.of(prepare(config_of(local=local, cohort={"size": 6}, orchestration=threads)))
     assert probe(setup, 0.5).batch_seconds == pytest.approx(0.01, rel=0.05)
+
+
+@pytest.mark.parametrize(("budget", "whole"), [(60.0, True), (1.0, False)])
+def test_a_first_step_that_takes_longer_makes_no_round_seem_too_long(
+    budget: float, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its single steps a round would take twenty times as long as it does."""
+    clock = Clock(first=0.2)
+    clock.set(monkeypatch)
+    local = {"batch_size": 8, "epochs": 10, "learning_rate": 0.01}
+    setup = clock.of(prepare(config_of(local=local, cohort={"size": 6}, orchestration={"threads": 1})))
+    probed = probe(setup, budget)
+    rounds = probed.seconds_of_round(6, round_batches(setup))
+    before = clock.now
+    train_rounds(initial_state(setup), setup, 1)
+    assert rounds == pytest.approx(clock.now - before, rel=0.1)
+    assert (max(clock.steps[:-1]) == clock.steps[-1]) == whole
+    assert probed.cores == pytest.approx(1, rel=0.02)
 
 
 def test_a_busy_machine_makes_no_step_seem_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,14 +333,14 @@ def test_the_system_tells_of_this_thread() -> None:
 def test_with_a_model_whose_steps_take_long_a_probe_is_a_few_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """A budget of nothing, so that any step is too long: 1 + 1 to warm up, 1 and 2 to be told apart, of one client."""
     steps_of_clients = []
-    whole = probing._Watch.round
+    whole = probing.Watch.round
 
     def counted(watch: Any, setup: Any, state: Any, clients: int, steps: int | None) -> Any:
         assert steps is not None
         steps_of_clients.append(clients * steps)
         return whole(watch, setup, state, clients, steps)
 
-    monkeypatch.setattr(probing._Watch, "round", counted)
+    monkeypatch.setattr(probing.Watch, "round", counted)
     probe(prepare(config_of(orchestration={"threads": 1})), 0.0)
     assert steps_of_clients == [1, 1, 1, 2]
 

@@ -177,6 +177,7 @@ def test_what_cannot_be_is_refused_when_the_study_is_read(
             "sites: iid numbers its clients",
         ),
         ({"sites": {"names": ["Rom"], "together": []}}, "sites.names: there is no client 'Rom'"),
+        ({"sites": {"together": [["Ulm", "Rom"]]}}, "sites.together: there is no client 'Rom'"),
         ({"expect": {"Rom withdrawn": {"rounds": [1, 1]}}}, "'Rom withdrawn'"),
         ({"base": {"training": "centralised"}}, "no arm of this study has a server"),
         (

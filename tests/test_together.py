@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import time
 from typing import Any
@@ -17,7 +18,14 @@ from federated.foundation.errors import Diverged
 from federated.local_training.engine import ENGINES, local_trainer
 from federated.local_training.together import Ask, Engines, member_of, pays, train_together
 from federated.local_training.together.joint import joint_work
-from federated.machine.queueing import has_waited, own_processor_seconds, own_seconds, working_beside
+from federated.machine.queueing import (
+    all_others_work_beside,
+    has_waited,
+    own_processor_seconds,
+    own_seconds,
+    working_beside,
+    works_for_runs,
+)
 from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
 from federated.segments import Observers, advance, begun, ending, segment_ends
@@ -304,6 +312,41 @@ def test_work_beside_is_no_run_s_while_it_goes_on() -> None:
     writer.join()
     assert 0 <= own < 0.05 < sum(spent)
     assert own <= own_processor_seconds() - before < 0.05
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of a thread by its number")
+def test_threads_that_live_before_the_first_run_are_no_run_s_also_once_they_have_ended() -> None:
+    done, trains = threading.Event(), threading.Event()
+
+    def busy() -> None:
+        while not done.is_set():
+            hashlib.sha256(MUCH).digest()
+
+    def training() -> None:
+        works_for_runs()
+        trains.set()
+        busy()
+
+    of_prefect, of_runs = threading.Thread(target=busy), threading.Thread(target=training)
+    of_prefect.start()
+    all_others_work_beside.__wrapped__()
+    before, began = own_processor_seconds(), time.process_time()
+    while time.process_time() - began < 0.1:
+        time.sleep(0.01)
+    assert 0 <= own_processor_seconds() - before < 0.05
+    done.set()
+    of_prefect.join()
+    assert own_processor_seconds() - before < 0.05
+    done.clear()
+    of_runs.start()
+    trains.wait()
+    all_others_work_beside.__wrapped__()
+    before, began = own_processor_seconds(), time.process_time()
+    while time.process_time() - began < 0.05:
+        time.sleep(0.01)
+    done.set()
+    of_runs.join()
+    assert own_processor_seconds() - before > 0.04
 
 
 def test_runs_of_a_stack_share_what_the_process_took_without_work_beside() -> None:

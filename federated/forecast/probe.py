@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +13,7 @@ from federated.config.run import RunConfig
 from federated.forecast.payloads import downlink_payload, uplink_payload
 from federated.forecast.seconds.evaluation import evaluation_seconds
 from federated.forecast.seconds.protocol import parts_of_probe
+from federated.forecast.seconds.rounds import Timed, few_steps, round_by, whole_rounds
 from federated.forecast.traffic.amounts import MARGIN, MARGIN_OF_SHORT_ROUNDS, Amount
 from federated.forecast.workload import batches_of_phases, phases_of, round_batches
 from federated.foundation.doing import doing
@@ -30,8 +30,7 @@ from federated.run.worker import Worker
 from federated.shards import ShardOrder, in_this_process, train, trained_in_this_process
 from federated.wire.uplink import Received, compress
 
-_FEW_CLIENTS, _MOST_ROUNDS, _REPEATS = 4, 4, 3
-_Costs = tuple[float, float, float, float]
+_FEW_CLIENTS = 4
 
 
 @dataclass(frozen=True)
@@ -69,19 +68,20 @@ def probe(setup: Setup, seconds: float) -> Probe:
     evaluations of a few examples are all.
     """
     setup = _with_cohorts_of_one_size(setup.with_config(_clients_alone(setup.config)))
-    state, watch = initial_state(setup), _Watch()
+    state, watch = initial_state(setup), Watch()
     costs, diverged = (0.0, 0.0, 0.0, 1.0), ""
     try:
         few = _warmed_up(setup, state, watch, seconds)
         single = watch.round(setup, state, few, 1)
         whole = single.training / single.batches * round_batches(setup)
         whole += single.rest / single.clients * setup.trainers.cohort_size
-        watch = _Watch(watch.taken)
-        costs = (
-            _whole_rounds(setup, watch, seconds)
-            if whole <= seconds
-            else _few_steps(setup, watch, single, few, seconds)
-        )
+        watch = Watch(watch.taken)
+        if whole > seconds:  # or so it seems: a first step takes longer than those that follow
+            costs = few_steps(setup, watch, single, few, seconds)
+            whole = 2 * round_by(costs, setup)
+        if whole <= seconds:
+            watch = Watch(watch.taken)
+            costs = whole_rounds(setup, watch, seconds)
     except Diverged as error:
         diverged = str(error)
     return Probe(
@@ -95,7 +95,7 @@ def probe(setup: Setup, seconds: float) -> Probe:
     )
 
 
-def _warmed_up(setup: Setup, state: RunState, watch: _Watch, seconds: float) -> int:
+def _warmed_up(setup: Setup, state: RunState, watch: Watch, seconds: float) -> int:
     """The number of clients in the shortened rounds; as many as threads where a round of a few clients takes long.
 
     The first rounds warm up: imports, scratch space, the processor's cache.
@@ -127,20 +127,7 @@ def _clients_alone(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"compression": compression, "privacy": privacy})
 
 
-@dataclass(frozen=True)
-class _Timed:
-    """Seconds, without what other programs took, of a round's local training and of the rest, and of all cores in it;
-    its clients, the full batches they trained on."""
-
-    training: float
-    rest: float
-    processor: float
-    clients: int
-    batches: float
-    state: RunState
-
-
-class _Watch:
+class Watch:
     """Runs rounds of a setting, shorter ones than the run's where asked, and keeps what travelled."""
 
     def __init__(self, taken: Taken = NOTHING) -> None:
@@ -153,7 +140,7 @@ class _Watch:
         self._sent: list[int] = []
         self._beside: Rows = {}
 
-    def round(self, setup: Setup, state: RunState, clients: int, steps: int | None) -> _Timed:
+    def round(self, setup: Setup, state: RunState, clients: int, steps: int | None) -> Timed:
         """One round of so many clients and local steps; None: as many as the run's. Raises Diverged."""
         smaller = replace(setup, trainers=replace(setup.trainers, cohort_size=clients))
         self.margin = MARGIN if steps is None else MARGIN_OF_SHORT_ROUNDS
@@ -165,7 +152,7 @@ class _Watch:
         self.state = after
         self._models += [state.parameters, after.parameters]
         trained = report.cohort_clients
-        return _Timed(
+        return Timed(
             training,
             taken.alone - training,
             taken.processor,
@@ -225,35 +212,3 @@ def _second_too(algorithm: Algorithm, steps: int) -> Algorithm:
         return whole._replace(terms=replace(whole.terms, steps=np.full(len(whole.start), steps)))
 
     return algorithm._replace(client=algorithm.client._replace(second=second))
-
-
-def _whole_rounds(setup: Setup, watch: _Watch, seconds: float) -> _Costs:
-    """The costs of a batch, a client and a round, and the busy cores, from rounds as the run will have them."""
-    state, rounds = initial_state(setup), list[_Timed]()
-    started = time.perf_counter()
-    while len(rounds) < 2 or (len(rounds) < _MOST_ROUNDS and time.perf_counter() - started < seconds):
-        rounds.append(watch.round(setup, state, setup.trainers.cohort_size, None))
-        state = rounds[-1].state
-    quick = rounds[1:]  # the first of them touches fresh memory
-    batch = float(np.median([each.training / max(each.batches, 1e-9) for each in quick]))
-    rest = float(np.median([each.rest for each in quick]))
-    whole = float(np.median([each.training + each.rest for each in quick]))
-    return batch, 0.0, rest, float(np.median([each.processor for each in quick])) / max(whole, 1e-9)
-
-
-def _few_steps(setup: Setup, watch: _Watch, single: _Timed, few: int, seconds: float) -> _Costs:
-    """The same from rounds of a few clients that are cut short."""
-    steps = max(2, round(seconds / _REPEATS / max(single.training, 1e-9)))
-    started, shorter, longer = time.perf_counter(), [single], list[_Timed]()
-    while not longer or (len(longer) < _REPEATS and time.perf_counter() - started < seconds):
-        longer.append(watch.round(setup, initial_state(setup), few, steps))
-        if time.perf_counter() - started < seconds:
-            shorter.append(watch.round(setup, initial_state(setup), few, 1))
-    # The quickest of either: beside a single step that was held up, more of them would seem to cost next to nothing.
-    one, several = (min(rounds, key=lambda each: each.training) for rounds in (shorter, longer))
-    batch = (several.training - one.training) / (several.batches - one.batches)
-    if batch <= 0:  # a hiccup in all of the shorter ones
-        batch = several.training / several.batches
-    beginning = max(one.training / one.clients - batch, 0.0)
-    cores = several.processor / max(several.training + several.rest, 1e-9)
-    return batch, beginning + min(one.rest, several.rest) / one.clients, 0.0, cores

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,8 @@ _NANO = 1e-9
 _WORKS = 0.1
 """The share of the time that a thread must have run to be one whose delay the caller waits for."""
 _LEAST_ALONE = 0.02
+_OF_THREAD = 6
+"""In the number of a clock of Linux: of one thread, in the scheduler's nanoseconds."""
 
 
 class Thread(NamedTuple):
@@ -95,16 +99,25 @@ def own_processor_seconds() -> float:
 
 def processor_seconds() -> float:
     """Seconds of all cores on the clock of `time.process_time`, without those of work beside, also as it goes on."""
+    global _ended_beside
     with _one_beside:
         working = sum(_thread_seconds(thread) - started for thread, started in _beside.items())
-        return time.process_time() - _ended_beside - working
+        for number, before in _beside_for_good.items():
+            _beside_for_good[number] = _seconds_of_thread(number, before)
+        _ended_beside += _beside_for_good.pop(threading.get_native_id(), 0.0)  # this one works for a run now
+        return time.process_time() - _ended_beside - working - sum(_beside_for_good.values())
 
 
 _ended_beside, _one_beside = 0.0, threading.Lock()
 _beside: dict[int, float] = {}
 """The threads that work for no run just now, and the time of each when it began to."""
+_beside_for_good: dict[int, float] = {}
+"""The number of each thread that never works for a run, and the time that it has worked."""
+_for_runs: set[int] = set()
+"""The numbers of threads that train for whichever run asks."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_beside.clear)  # where those threads do not live
+    os.register_at_fork(after_in_child=_beside_for_good.clear)
 
 
 @contextmanager
@@ -119,6 +132,32 @@ def working_beside() -> Iterator[None]:
     finally:
         with _one_beside:
             _ended_beside += time.thread_time() - _beside.pop(thread)
+
+
+@cache
+def all_others_work_beside() -> None:
+    """Take the time of all threads that live by now, but this one, off the clock of runs; once, before the first run.
+
+    They are Prefect's, those that show how a study goes on, and the like.
+    """
+    numbers = {thread.native_id for thread in threading.enumerate()} - {threading.get_native_id(), *_for_runs}
+    with _one_beside:
+        _beside_for_good.update({number: 0.0 for number in numbers if number is not None})
+
+
+def works_for_runs() -> None:
+    """This thread trains for whichever run asks, as long as it lives."""
+    _for_runs.add(threading.get_native_id())
+
+
+def _seconds_of_thread(number: int, before: float) -> float:
+    """The processor time of a thread of this process; where it has ended, or the system does not tell, `before`."""
+    if sys.platform != "linux":
+        return before
+    try:
+        return time.clock_gettime(~number << 3 | _OF_THREAD)
+    except OSError:
+        return before
 
 
 def _thread_seconds(thread: int) -> float:

@@ -16,6 +16,7 @@ from torch import Tensor
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.local_training.steps.updates import LocalTrainer, PartTrainer, Slots, Updates, received_by
 from federated.local_training.steps.work import LocalWork
+from federated.machine.queueing import works_for_runs
 from federated.machine.torch_threads import set_threads, torch_threads
 
 T = TypeVar("T")
@@ -149,7 +150,12 @@ def _run(takes: Sequence[Callable[[], None]]) -> None:
 @lru_cache(maxsize=1)
 def _pool(num_threads: int) -> ThreadPoolExecutor:
     """The threads, kept from round to round."""
-    return ThreadPoolExecutor(num_threads, "local-training", initializer=set_threads, initargs=(1,))
+    return ThreadPoolExecutor(num_threads, "local-training", initializer=_begin)
+
+
+def _begin() -> None:
+    set_threads(1)
+    works_for_runs()
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a forked process

@@ -97,6 +97,8 @@ def _with_judged(study: StudyConfig) -> StudyConfig:
     if names is None:
         names = _common("sites", found, "those to judge", "sites: {{names: [{}]}}")
     _check_known("sites.names", names, next(iter(found.values())))
+    for group in together or ():
+        _check_known("sites.together", group, next(iter(found.values())))
     if len(names) > MOST_SITES_JUDGED:
         raise BadInput(
             f"sites: {len(names):,} sites would be {len(names):,} more arms for each arm; at most "
