@@ -81,6 +81,24 @@ def test_deleted_runs_go_with_their_files_and_others_stay(home: Path, command: C
     assert {kept.parent_run_id, gone.results[0].run_id} <= left
 
 
+def test_frozen_parts_of_a_deleted_study_stay_for_its_runs_and_a_link_is_not_followed(
+    home: Path, command: Command
+) -> None:
+    study = tracked("daily", {"0.1": [0.8]})
+    (run,), files = study.results, home / "artifacts" / "daily"
+    frozen = old(files / study.parent_run_id / "artifacts" / "frozen" / "a.safetensors")
+    elsewhere = old(home / "elsewhere" / "artifacts" / "weights")
+    (files / run.run_id).rename(home / "before")
+    for name in (run.run_id, "0" * 32):
+        (files / name).symlink_to(home / "elsewhere")
+    for run_id, stays in ((study.parent_run_id, True), (run.run_id, False)):
+        connect().delete_run(run_id)
+        assert command("clean", "--unused-for", "0", "--yes")[0] == 0
+        assert (frozen.exists(), (files / run.run_id).is_symlink()) == (stays, stays)
+    assert elsewhere.exists()
+    assert (files / ("0" * 32)).is_symlink()
+
+
 @pytest.mark.parametrize("days", ["inf", "nan", "1e12", "-1"])
 def test_days_that_no_calendar_has_are_refused(home: Path, command: Command, days: str) -> None:
     code, _, error = command("clean", f"--unused-for={days}")

@@ -36,6 +36,16 @@ def deleted_runs(since: float) -> dict[str, Path | None]:
     return {str(run): _folder(str(run), str(address)) for run, address in rows}
 
 
+def above_runs() -> set[str]:
+    """Ids of the runs below which there is one that is not deleted."""
+    rows = _read(
+        "SELECT DISTINCT tags.value FROM tags JOIN runs ON runs.run_uuid = tags.run_uuid "
+        "WHERE tags.key = 'mlflow.parentRunId' AND runs.lifecycle_stage = 'active'",
+        (),
+    )
+    return {str(run) for (run,) in rows}
+
+
 def remove_runs(runs: Iterable[str]) -> None:
     """Remove deleted runs from the database, as `mlflow gc` does."""
     made: Any = SqlAlchemyStore  # which has no types
@@ -47,12 +57,13 @@ def remove_runs(runs: Iterable[str]) -> None:
 def files_without_run(since: float) -> list[Path]:
     """Folders of runs that the database does not have, and in which nothing changed since that time.
 
-    Of its own experiments alone: what lies beside them may belong to another database.
+    Of its own experiments alone: what lies beside them may belong to another database. Not links to other folders.
     """
     known = {str(run) for (run,) in _read("SELECT run_uuid FROM runs", ())}
     places = [_path(str(at)) for (at,) in _read("SELECT artifact_location FROM experiments", ())]
     ours = [place for place in places if place.parent == artifact_root() and place.is_dir()]
-    folders = [each for place in ours for each in place.iterdir() if _A_RUN.fullmatch(each.name)]
+    named = [each for place in ours for each in place.iterdir() if _A_RUN.fullmatch(each.name)]
+    folders = [each for each in named if each.is_dir() and not each.is_symlink()]
     return sorted(each for each in folders if each.name not in known and _changed(each) < since)
 
 

@@ -15,9 +15,10 @@ from federated.local_training.trunk.passes import FOLDER
 from federated.machine.folders import bytes_below, home
 from federated.machine.kept import DATASETS, forget, unused
 from tasks.checkpoints import old_checkpoints
+from tasks.tracking.models.folder import FROZEN
 from tasks.tracking.models.program import PROGRAMS
 from tasks.tracking.server.access import require_store
-from tasks.tracking.server.bin import deleted_runs, files_without_run, is_embedded, remove_runs
+from tasks.tracking.server.bin import above_runs, deleted_runs, files_without_run, is_embedded, remove_runs
 from tasks.tracking.server.processes import others_live
 
 _SECONDS_A_DAY = 86_400
@@ -50,7 +51,8 @@ def removable(days: float, *, checkpoints: bool) -> list[Removable]:
     found.append(of_runs if checkpoints else of_runs._replace(remove=None))
     if is_embedded():
         require_store()
-        deleted = deleted_runs(since)
+        deleted, above = deleted_runs(since), above_runs()
+        deleted = {run: at for run, at in deleted.items() if run not in above or not _is_shared(at)}
         folders = [folder for folder in deleted.values() if folder is not None and folder.is_dir()]
         in_bin = _of_paths("runs in MLflow's bin", folders, partial(_empty, list(deleted)))
         found += [in_bin._replace(number=len(deleted))]
@@ -84,10 +86,19 @@ def _unlink(files: Sequence[Path]) -> None:
         file.unlink(missing_ok=True)
 
 
+def _is_shared(folder: Path | None) -> bool:
+    """Whether a study's folder holds the frozen parts of the models of all runs below it."""
+    return folder is not None and (folder / "artifacts" / FROZEN).is_dir()
+
+
 def _rmtree(folders: Sequence[Path]) -> None:
+    """Of a link, which somebody has put in the place of a large folder, the link alone."""
     for folder in folders:
         with suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+            if folder.is_symlink():
+                folder.unlink()
+            else:
+                shutil.rmtree(folder)
 
 
 def _empty(runs: Sequence[str], folders: Sequence[Path]) -> None:
