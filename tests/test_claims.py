@@ -131,6 +131,9 @@ def test_a_shared_folder_in_which_this_user_may_not_write_is_said_before_anythin
     (shared / "processes").touch()  # root may write wherever there is a folder
     with pytest.raises(BadInput, match=r"FEDSTUDY_CHECKPOINTS: cannot write in .*processes: File exists"):
         require_shared_folder()
+    monkeypatch.setenv("FEDSTUDY_CHECKPOINTS", "shared")
+    with pytest.raises(BadInput, match="FEDSTUDY_CHECKPOINTS: shared: must be an absolute path"):
+        require_shared_folder()
 
 
 def test_two_who_look_whether_a_process_lives_do_not_take_each_other_for_it(home: Path) -> None:

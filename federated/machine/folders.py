@@ -35,9 +35,14 @@ def shared_folder() -> Path | None:
     """The folder of FEDSTUDY_CHECKPOINTS, which several machines share; None where each has what it needs at home."""
     stated = os.environ.get("FEDSTUDY_CHECKPOINTS")
     try:
-        return Path(stated).expanduser().resolve() if stated else None
+        folder = Path(stated).expanduser() if stated else None
     except RuntimeError as error:  # ~name without such a user
         raise BadInput(f"FEDSTUDY_CHECKPOINTS: {stated}: {error}") from error
+    if folder is not None and not folder.is_absolute():
+        raise BadInput(
+            f"FEDSTUDY_CHECKPOINTS: {stated}: must be an absolute path, as each process looks from a folder of its own"
+        )
+    return None if folder is None else folder.resolve()
 
 
 def of_installation(package: str, name: str) -> Path:
