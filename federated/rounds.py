@@ -8,20 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from federated.algorithms import Heard
 from federated.machine.meters import Meter
 from federated.machine.queueing import own_seconds
 from federated.metrics import Metrics
-from federated.participation import Cohort
 from federated.run.clients.canaries import is_of_canaries, with_release, with_traces
-from federated.run.clients.cohort import (
-    count_of,
-    draw_cohort,
-    population_of,
-    weights_of,
-)
+from federated.run.clients.cohort import next_cohort, weights_of
 from federated.run.clients.order import order_of
 from federated.run.divergence import check_model
 from federated.run.drift import drift_metrics
@@ -30,7 +23,6 @@ from federated.run.memory import (
     ALGORITHM,
     DOWNLINK,
     HELD,
-    PARTICIPATION,
     PRIVACY,
     with_clients,
     with_server,
@@ -48,6 +40,7 @@ from federated.shards.meeting import meet
 from federated.shards.of_canaries import bounded_gradients, canary_metrics, mean_loss, zeroed_clients
 from federated.shards.releasing import released
 from federated.shards.remembering import remembering
+from federated.shards.server_step import server_step, share_of
 from federated.shards.shard import shards_among
 from federated.shards.sums import aggregated, sent_by, total
 from federated.user_code.containment import own_code_named
@@ -93,7 +86,7 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     """One round of federated learning, or of training without a server."""
     if not setup.config.kind.has_server:
         return _round_alone(state, setup, stages)
-    state, drawn, canaries = _drawn(state, setup)
+    state, drawn, canaries = next_cohort(state, setup)
     meeting = meeting_of(setup.config, setup.trainers, state.round, drawn)
     lost = bool(why_lost(setup.parts, meeting))
     everybody, clients = drawn.clients.tolist(), drawn.heard
@@ -151,13 +144,6 @@ def run_round(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, 
     )
 
 
-def _drawn(state: RunState, setup: Setup) -> tuple[RunState, Cohort, np.ndarray]:
-    """(the state in which the draw is remembered, the cohort of the next round, the canaries that are heard in it)."""
-    before = state.server.get(PARTICIPATION) or setup.parts.participation.init(population_of(setup))
-    memory, cohort, canaries = draw_cohort(setup, before, state.round)
-    return replace(state, server=with_server(state.server, PARTICIPATION, memory)), cohort, canaries
-
-
 def _round_alone(state: RunState, setup: Setup, stages: Stages) -> tuple[RunState, RoundReport]:
     """A round without a server. Nothing is sent, so no bytes are counted."""
     started = own_seconds()
@@ -209,15 +195,9 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
     names = dict.fromkeys(name for report in reports for name in report.sent)
     sent = {name: total([report.sent[name] for report in reports]).to(state.parameters) for name in names}
     kept, update = released(setup, state, mean_update[:trainable], sent, len(cohort))
-    heard = Heard(
-        update,
-        {name: sent[name] for name in setup.parts.algorithm.client.sends},
-        count_of(cohort, setup) / count_of(population_of(setup).eligible, setup),
-        *apart,
-    )
-    before = state.parameters[:trainable]
-    server, stepped = setup.parts.algorithm.update(state.server.get(ALGORITHM, {}), before, heard)
-    stepped = _shortened(setup, state.round, before, stepped)
+    of_algorithm = {name: sent[name] for name in setup.parts.algorithm.client.sends}
+    heard = Heard(update, of_algorithm, share_of(cohort, setup), *apart)
+    server, stepped = server_step(setup, state, heard)
     # Running statistics are always averaged; the algorithm's server step is for trainable parameters only.
     parameters = torch.cat([stepped, state.parameters[trainable:] + mean_update[trainable:]])
     check_model(setup.config, state.round, parameters)
@@ -233,12 +213,6 @@ def aggregate(setup: Setup, state: RunState, reports: Sequence[ShardReport]) -> 
         ),
         uplink_bytes=uplink_bytes,
     )
-
-
-def _shortened(setup: Setup, done: int, before: Tensor, stepped: Tensor) -> Tensor:
-    """The parameters [T] after the server's step, whose length is multiplied by the factor of its schedule."""
-    factor = setup.config.server_schedule.build()(done, setup.config.rounds)
-    return stepped if factor == 1 else before + factor * (stepped - before)
 
 
 STAGES = Stages(trained_in_this_process, in_this_process, aggregate)

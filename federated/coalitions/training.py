@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from queue import SimpleQueue
-from threading import Thread
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from federated.coalitions.game import Coalition, coalitions_of
+from federated.coalitions.gathered import train_gathered
+from federated.coalitions.setups import alone, coalition_setups
+from federated.coalitions.stacked import as_many_as_fit, first_ask, is_plain, train_stacked
 from federated.config.run import RunConfig
+from federated.evaluation.outputs import Outputs
 from federated.evaluation.predicted import predicted_on
+from federated.local_training.together import pays
 from federated.metrics.measures import Measure
 from federated.metrics.scoring import Scoring, of_clients
-from federated.rounds import train_rounds
 from federated.run.preparing.training.coalitions import coalition_config
-from federated.run.setup import Setup, initial_state, prepare
+from federated.run.setup import Setup, initial_state
 from federated.run.state import RunState
-from federated.segments.gathering import Gathering, with_others
 
 JOINS, AT = "takes part: ", " at "
 """In the columns of the table, before the name of a player and of a client."""
@@ -76,7 +78,7 @@ def coalition_scores(
     configs = {
         coalition: coalition_config(setup.config, [asked.names[at] for at in coalition]) for coalition in left
     }
-    for number, (coalition, found) in enumerate(_trained(configs, measure, state.round), 1):
+    for number, (coalition, found) in enumerate(_scored(configs, setup, state.round, measure), 1):
         scores[coalition] = found
         done(number, len(left))
     return CoalitionScores(
@@ -92,60 +94,38 @@ def site_measure(scoring: Scoring) -> Measure:
     return scoring.main if scoring.main in scoring.spread or not scoring.spread else scoring.spread[0]
 
 
-def client_scores(state: RunState, setup: Setup, measure: Measure) -> np.ndarray:
-    """The measure on each participating client's own held-out examples, float64 [clients]."""
-    part, found = predicted_on("client", state, setup)
+def client_scores(
+    state: RunState, setup: Setup, measure: Measure, models: Outputs | None = None
+) -> np.ndarray:
+    """The measure on each participating client's own held-out examples, float64 [clients]. models: see
+    `predicted_on`."""
+    part, found = predicted_on("client", state, setup, models)
     assert part.sizes is not None
     return of_clients(measure, found, part.sizes)
 
 
-def _trained(
-    configs: dict[Coalition, RunConfig], measure: Measure, rounds: int
+def _scored(
+    configs: Mapping[Coalition, RunConfig], setup: Setup, rounds: int, measure: Measure
 ) -> Iterator[tuple[Coalition, np.ndarray]]:
-    left = list(configs)
+    """Every coalition with its scores after the rounds: as rows of one matrix where rounds are plain and that pays."""
+    left = dict(configs)
+    if len(left) > 1 and is_plain(setup) and pays(first_ask(setup := alone(setup)), len(left)):
+        setup_of = coalition_setups(setup)
+        while setups := as_many_as_fit((each, setup_of(config)) for each, config in left.items()):
+            states = train_stacked([*setups.values()], rounds)
+            yield from zip(setups, _scores_of(states, [*setups.values()], measure), strict=True)
+            left = {each: config for each, config in left.items() if each not in setups}
+    score = partial(client_scores, measure=measure)
     while left:
-        taken, found = _batch(left, configs, measure, rounds)
-        left = left[taken:]
-        yield from found
+        found = train_gathered([*left.values()], rounds, score)
+        yield from zip(left, found, strict=False)
+        left = dict([*left.items()][len(found) :])
 
 
-def _batch(
-    left: Sequence[Coalition], configs: dict[Coalition, RunConfig], measure: Measure, rounds: int
-) -> tuple[int, list[tuple[Coalition, np.ndarray]]]:
-    """(How many coalitions were trained together, each with its scores): as many as there is room for, at least one.
-
-    Each goes its whole way in a thread of its own; one at a time works, and they meet where they train.
-    """
-    gathering, ends = Gathering(), SimpleQueue[tuple[Coalition, np.ndarray | BaseException]]()
-    threads: list[Thread] = []
-
-    def whole(number: int, coalition: Coalition) -> None:
-        try:
-            with gathering.taking_part(number):
-                setup = with_others(prepare(configs[coalition]))
-                state = train_rounds(initial_state(setup), setup, rounds)
-                end: np.ndarray | BaseException = client_scores(state, setup, measure)
-        except BaseException as error:  # noqa: BLE001 - raised again by the thread that started this one
-            end = error
-        ends.put((coalition, end))
-
-    try:
-        for number, coalition in enumerate(left):
-            gathering.expect(number)
-            threads.append(Thread(target=whole, args=(number, coalition), daemon=True))
-            threads[-1].start()
-            ask = gathering.wait_for(number)
-            if ask is None or not gathering.has_room() or not (number or gathering.pays(ask, len(left))):
-                break
-        gathering.close()
-        results = [ends.get() for _ in threads]
-    except BaseException as error:
-        gathering.end(error)
-        raise
-    finally:
-        for thread in threads:
-            thread.join()
-    for _, end in results:
-        if isinstance(end, BaseException):
-            raise end
-    return len(threads), [(coalition, end) for coalition, end in results if isinstance(end, np.ndarray)]
+def _scores_of(states: Sequence[RunState], setups: Sequence[Setup], measure: Measure) -> list[np.ndarray]:
+    """Of runs of one model, for which one twin of it is enough."""
+    models = Outputs(setups[0])
+    return [
+        client_scores(state, setup, measure, models.on(setup))
+        for state, setup in zip(states, setups, strict=True)
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,12 @@ class Outputs:
         self._forward = fast_forward(self._scratch.module.eval())
         several = setup.inputs.is_cpu and _has_no_state(self._scratch.module)
         self._threads = threads_of(setup.config.orchestration.threads) if several else 1
+
+    def on(self, setup: Setup) -> Outputs:
+        """The same for another run of the same model, on its own inputs; one of them is used at a time."""
+        other = copy(self)
+        other._setup = setup
+        return other
 
     def of(self, model: Tensor, indices: np.ndarray) -> Tensor:
         """The outputs [n, outputs] of one model for some examples."""

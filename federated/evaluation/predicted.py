@@ -42,10 +42,12 @@ def by_own_models(name: str, setup: Setup) -> bool:
     return setup.own_models and (name not in NEVER_TRAINED or fitted)
 
 
-def predicted_on(name: str, state: RunState, setup: Setup) -> tuple[EvaluatedSet, Predictions]:
-    """The same of one set alone, which must not be empty."""
+def predicted_on(
+    name: str, state: RunState, setup: Setup, models: Outputs | None = None
+) -> tuple[EvaluatedSet, Predictions]:
+    """The same of one set alone, which must not be empty. models: on this setup, where they are there already."""
     part, thresholds = sets_of(setup)[name], chosen_thresholds(state, setup)
-    return part, _predicted(name, part, state, setup, Outputs(setup), thresholds)
+    return part, _predicted(name, part, state, setup, models or Outputs(setup), thresholds)
 
 
 def chosen_thresholds(state: RunState, setup: Setup) -> Mapping[str, float]:

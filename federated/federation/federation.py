@@ -24,8 +24,7 @@ from federated.federation.dealing import dealt
 from federated.federation.held_out import (
     TEST_OWNERS,
     HeldOutBy,
-    emptied,
-    held_without,
+    left_by,
     own_shares,
     rule_of,
     split_off_test,
@@ -156,11 +155,7 @@ def partition_clients(config: RunConfig, *, fitted: bool = True) -> Federation:
 
 @lru_cache(maxsize=16)
 def _without(federation: Federation, names: tuple[str, ...]) -> Federation:
-    """The federation that these clients have left, who neither train nor choose any more. Raises BadInput."""
-    parts = (federation.own_validation, federation.own_tuning)
-    validation, tuning = (emptied(part, federation.names, names) for part in parts)
-    training = held_without(federation.clients, federation.names, names)
-    left = replace(federation, clients=training, own_validation=validation, own_tuning=tuning)
+    left = left_by(federation, names)
     return replace(left, copies=_copies(left))
 
 

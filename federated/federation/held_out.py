@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from federated.foundation.randomness import Generators, Purpose, generator
 from federated.foundation.texts import listed, meant
 from federated.holdouts import FittedRule, SetName
 from federated.user_code.containment import is_own
+
+if TYPE_CHECKING:
+    from federated.federation.federation import Federation
 
 _CENTRAL, _UNSEEN, _OWN, TEST_OWNERS, _VALIDATION, _TUNING, _TUNING_CLIENTS = range(
     7
@@ -167,6 +171,14 @@ def held_without(held: Sequence[np.ndarray], names: Sequence[str], without: Sequ
     if not left.sizes.any():
         raise BadInput(f"cohort.without: without {listed(without)} nobody is left to train")
     return left
+
+
+def left_by(federation: Federation, names: tuple[str, ...]) -> Federation:
+    """The federation that these clients have left, who neither train nor choose; not counted anew. Raises BadInput."""
+    parts = (federation.own_validation, federation.own_tuning)
+    validation, tuning = (emptied(part, federation.names, names) for part in parts)
+    training = held_without(federation.clients, federation.names, names)
+    return replace(federation, clients=training, own_validation=validation, own_tuning=tuning)
 
 
 def emptied(held: Sequence[np.ndarray], names: Sequence[str], whose: Sequence[str]) -> Slices:

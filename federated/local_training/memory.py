@@ -46,10 +46,11 @@ def stack_size(work: LocalWork) -> int:
     """
     if work.inputs.device.type != "cpu":
         return int(np.count_nonzero(sizes_of(work.clients)))
-    number = work.model.vector.element_size()
-    return max(
-        1, _STACK_BYTES // (number * (work.model.vector.numel() + _block_numbers(work, _STACK_EXAMPLES)))
+    number, examples = (
+        work.model.vector.element_size(),
+        _STACK_EXAMPLES if work.origins is None else BLOCK_EXAMPLES,
     )
+    return max(1, _STACK_BYTES // (number * (work.model.vector.numel() + _block_numbers(work, examples))))
 
 
 def _budget_bytes(engine: Engine, device: torch.device) -> int:

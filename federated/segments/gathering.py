@@ -150,11 +150,12 @@ def with_others(setup: Setup) -> Setup:
     if (seat := _SEAT.get()) is None:
         return setup
     gathering, number = seat
-    train = partial(gathering.train, number, _member(setup))
+    train = partial(gathering.train, number, member_for(setup))
     return replace(setup, worker=replace(setup.worker, train=train))
 
 
-def _member(setup: Setup) -> Member:
+def member_for(setup: Setup) -> Member:
+    """The run of this setup among others that train together."""
     config, worker = setup.config, setup.worker
     made_of = (config.model, config.trained, *([] if config.loss is None else [config.loss]))
     return member_of(

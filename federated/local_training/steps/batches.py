@@ -33,11 +33,16 @@ def length_of(local: LocalTraining, seed: int, done: int, client: int, steps: in
     """The length of this client's training: the given steps, else the config's, drawn anew from a range."""
     if steps is not None:
         return Length(1, int(steps))
-    amount = local.passes if local.steps is None else local.steps
+    amount = amount_of(local)
     if not isinstance(amount, int):
         low, high = amount
         amount = int(generator(seed, Purpose.LOCAL_WORK, done, client).integers(low, high, endpoint=True))
     return Length(amount, None) if local.steps is None else Length(1, amount)
+
+
+def amount_of(local: LocalTraining) -> int | tuple[int, int]:
+    """The epochs of a client in a round, or its steps where these are stated; both ends of a range."""
+    return local.passes if local.steps is None else local.steps
 
 
 def longest(local: LocalTraining) -> Length:

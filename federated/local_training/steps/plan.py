@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms, Phase
 from federated.foundation.randomness import Generators, Purpose
-from federated.local_training.steps.batches import Length, epoch_orders, length_of, placed
+from federated.local_training.steps.batches import Length, amount_of, epoch_orders, length_of, placed
 from federated.local_training.steps.work import LocalWork
 
 
@@ -74,12 +74,8 @@ def planned(
     most, width = map(max, needed, extent)
     examples = np.empty((len(cohort), most, width), np.int64)
     clients = [cohort[at] for at in positions]
-    numbers = _generators(work, clients, done, terms.stream)
-    rows = zip(examples.reshape(len(cohort), -1), clients, numbers, positions, strict=True)
-    for row, client, generator, at in rows:
-        held = work.clients[client]
-        orders = epoch_orders(generator, held, local.batch_size, *lengths[at])
-        _fill(row, width, held, local.batch_size, orders)
+    in_order = [lengths[at] for at in positions]
+    _write(examples.reshape(len(cohort), -1), work, clients, in_order, width, (done, terms.stream))
     counts = np.zeros(examples.shape[:2], np.int64)
     first = 0
     for (own_steps, size), alike in groupby(positions, lambda at: (steps[at], sizes[at])):
@@ -89,10 +85,46 @@ def planned(
     return Plan(np.array(positions), examples, counts, (counts > 0).sum(axis=0).tolist())
 
 
+def _write(
+    rows: np.ndarray,
+    work: LocalWork,
+    clients: Sequence[int],
+    lengths: Sequence[Length],
+    width: int,
+    key: tuple[int, int],
+) -> None:
+    """Write the batches of clients into their rows, int64 [c, S x B]. width: B. key: rounds done, and the stream."""
+    size, like = work.local.batch_size, _first_alike(work, clients, lengths)
+    drawn = [row for row, same in enumerate(like) if same == row]
+    for row, numbers in zip(drawn, _generators(work, [clients[row] for row in drawn], *key), strict=True):
+        held = work.clients[clients[row]]
+        _fill(rows[row], width, held, size, epoch_orders(numbers, held, size, *lengths[row]))
+    for row, same in enumerate(like):
+        if same != row:
+            apart = work.clients[clients[row]][0] - work.clients[clients[same]][0]
+            np.add(rows[same], apart, out=rows[row])
+
+
+def _first_alike(work: LocalWork, clients: Sequence[int], lengths: Sequence[Length]) -> list[int]:
+    """For each row the first whose batches are the same, but for where the data of its run begin; mostly itself.
+
+    Runs of one seed that hold the same examples of a client, such as coalitions, draw the same orders of them.
+    """
+    if work.origins is None:
+        return list(range(len(clients)))
+    first, found = dict[Hashable, int](), list[int]()
+    for row, (client, length) in enumerate(zip(clients, lengths, strict=True)):
+        held = work.clients[client]
+        found.append(first.setdefault((work.origins[client], length, (held - held[:1]).tobytes()), row))
+    return found
+
+
 def lengths_of(work: LocalWork, cohort: Sequence[int], done: int, terms: LocalTerms) -> list[Length]:
     """The length of training of each client in the cohort; of several phases, that of the study's `local`."""
     if terms.steps is None and (length := length_of_phase(terms.phase)) is not None:
         return [length] * len(cohort)
+    if terms.steps is None and cohort and isinstance(amount_of(work.local), int):
+        return [length_of(work.local, work.seed, done, cohort[0], None)] * len(cohort)
     steps = [None] * len(cohort) if terms.steps is None else terms.steps.tolist()
     origins = [work.origin(client) for client in cohort]
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
@@ -23,19 +23,20 @@ logger = logging.getLogger(__name__)
 
 
 class Joint(NamedTuple):
-    """The engine of several runs. first: of each member, by its index, the number of its first client."""
+    """The engine of several runs. first: of each member, by its `id`, the number of its first client."""
 
     members: Sequence[Member]
     work: LocalWork
-    first: Sequence[int]
+    first: Mapping[int, int]
     train: LocalTrainer
+
+    def has(self, ask: Ask) -> bool:
+        """Whether the run that asks is one of them."""
+        return id(ask.member) in self.first
 
     def cohort(self, asks: Sequence[Ask]) -> list[int]:
         """The clients of all asks, by their numbers in the whole."""
-        places = [next(at for at, one in enumerate(self.members) if one is ask.member) for ask in asks]
-        return [
-            self.first[at] + client for at, ask in zip(places, asks, strict=True) for client in ask.cohort
-        ]
+        return [self.first[id(ask.member)] + client for ask in asks for client in ask.cohort]
 
 
 def joint_work(works: Sequence[LocalWork]) -> LocalWork:
@@ -73,7 +74,8 @@ def _same(column: Sequence[Tensor | None], other: Sequence[Tensor | None]) -> bo
 def joint_of(members: Sequence[Member], asks: Sequence[Ask]) -> Joint:
     """The engine for these members, which are alike. asks: of some of them, such as a round brings."""
     work = joint_work([member.work for member in members])
-    first = [0, *accumulate(len(member.work.clients) for member in members)][:-1]
+    starts = [0, *accumulate(len(member.work.clients) for member in members)][:-1]
+    first = dict(zip(map(id, members), starts, strict=True))
     joint = Joint(members, work, first, members[0].train)
     return joint._replace(
         train=local_trainer(work, members[0].engine, joint.cohort(asks), members[0].threads)
@@ -92,14 +94,14 @@ class Engines:
     def has(self, ask: Ask) -> bool:
         """Whether the run that asks has trained in one of these, so that its steps are rounded as its former ones."""
         known = None if ask.sort is None else self._kept.get(ask.member.sort)
-        return known is not None and any(ask.member is member for member in known.members)
+        return known is not None and known.has(ask)
 
     def of(self, asks: Sequence[Ask]) -> Joint:
         """The engine of these asks' members, and of all that were among those of the sort before."""
         sort, known = asks[0].member.sort, self._kept.get(asks[0].member.sort)
-        members = [] if known is None else list(known.members)
-        new = [ask for ask in asks if not any(ask.member is member for member in members)]
+        new = [ask for ask in asks if known is None or not known.has(ask)]
         if known is None or new:
+            members = [] if known is None else known.members
             known = joint_of([*members, *(ask.member for ask in new)], asks)
             self._kept[sort] = known
         return known

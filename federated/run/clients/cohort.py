@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from cachetools import cached
 
 from federated.foundation.randomness import NoiseSource
 from federated.participation import Cohort, Memory, Numbers, Population, SamplingLaw
 from federated.privacy import Participated
+from federated.run.memory import PARTICIPATION, with_server
 from federated.run.preparing.meetings import meeting_of, why_lost
 from federated.run.preparing.trainers import participated_among, population_among
 from federated.run.setup import Setup
+from federated.run.state import RunState
+
+_OF_SETUP: WeakKeyDictionary[Setup, Population] = WeakKeyDictionary()
 
 
+@cached(_OF_SETUP, key=lambda setup: setup)
 def population_of(setup: Setup) -> Population:
     """The holders from which cohorts are drawn, canaries included."""
     return population_among(setup.config, setup.trainers)
@@ -30,6 +38,13 @@ class Drawn(NamedTuple):
     memory: Memory
     cohort: Cohort
     canaries: np.ndarray
+
+
+def next_cohort(state: RunState, setup: Setup) -> tuple[RunState, Cohort, np.ndarray]:
+    """(the state in which the draw is remembered, the cohort of the next round, the canaries that are heard in it)."""
+    before = state.server.get(PARTICIPATION) or setup.parts.participation.init(population_of(setup))
+    memory, cohort, canaries = draw_cohort(setup, before, state.round)
+    return replace(state, server=with_server(state.server, PARTICIPATION, memory)), cohort, canaries
 
 
 def draw_cohort(setup: Setup, memory: Memory, done: int) -> Drawn:
