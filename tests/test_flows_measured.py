@@ -20,6 +20,7 @@ from federated.run.course import Course
 from federated.run.setup import initial_state, prepare
 from federated.segments import Observers, advance, begun
 from federated.study.further.prices import Prices
+from federated.study.tuning.section import Tuning
 from flows.federated_study import federated_study
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies.comparison import compare_again
@@ -193,8 +194,18 @@ def test_the_dictionary_of_metrics_is_complete(own, tmp_path):
         for at, data in enumerate(({}, {"dataset": "linear(size=100)", "model": "linear"}))
     ]
     attacked = _attacked(tmp_path)
+    noisy = {
+        "privacy": "central_gaussian(norm=1, noise_multiplier=0.1)",
+        "cohort": {"weighting": "uniform"},
+    }
+    tuning = {"budget": 2, "rounds": 1, "space": {"local.learning_rate": [0.1, 0.2]}, "repeats": 1}
+    tuned = federated_study(
+        _study(name="dictionary-tuned", holdout={"tuning": 0.2}, seeds=[0], **noisy).model_copy(
+            update={"prices": prices, "tuning": Tuning.model_validate(tuning)}
+        )
+    )
     logged = set()
-    for outcome in (*alone, digits, line, two_ways, aimed, listed, clustered, attacked):
+    for outcome in (*alone, digits, line, two_ways, aimed, listed, clustered, attacked, tuned):
         for run_id in (outcome.results[0].run_id, outcome.parent_run_id):
             logged |= set(connect().get_run(run_id).data.metrics)
     larger = {"mechanism": "central_gaussian(1, 1)", "extrapolate": {"clients": 1000, "cohort": 100}}

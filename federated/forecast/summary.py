@@ -33,6 +33,18 @@ class ArmForecast:
 
 
 @dataclass(frozen=True)
+class TuningForecast:
+    """The tuning of one arm, at most: its trainings, their wall time, and what they use together, by the metrics of a
+    run's bill. epsilon: by basic composition."""
+
+    arm: str
+    trainings: int
+    seconds: float
+    used: Mapping[str, float]
+    epsilon: float = 0.0
+
+
+@dataclass(frozen=True)
 class Forecast:
     """A study before it runs. seconds: wall time from the command's start to its end, so many workers at a time;
     low_seconds and high_seconds: what it may be, None in forecasts of older versions. memory_mb: the most that a
@@ -42,7 +54,8 @@ class Forecast:
     unforeseen: runs of which nothing is known, because a probe failed. data: how each data set was read.
     evaluation_mb: of the memory, the outputs of the largest evaluation. trunk_seconds, trunk_mb: of the time of the
     runs, the one pass of frozen parts over all examples, and the features that it leaves on disk. prices: of the bill,
-    as the study states them. tuning: what the trials take, in a sentence; of the time, they are before the runs."""
+    as the study states them. tuning: what the trials take, in a sentence; of the time, they are before the runs.
+    tunings: of each arm."""
 
     arms: tuple[ArmForecast, ...]
     workers: int
@@ -65,6 +78,7 @@ class Forecast:
     trunk_mb: float = 0.0
     prices: Mapping[str, Any] | None = None
     tuning: str = ""
+    tunings: tuple[TuningForecast, ...] = ()
 
     @property
     def runs(self) -> int:
@@ -105,7 +119,8 @@ def forecast_of_json(text: str) -> Forecast:
     texts = {
         name: tuple(content.get(name, ())) for name in ("cautions", "guarantees")
     }  # older ones have no second
-    return Forecast(**{**content, **texts, "arms": tuple(arms), "data": tuple(data)})
+    tunings = tuple(TuningForecast(**each) for each in content.pop("tunings", ()))  # nor these
+    return Forecast(**{**content, **texts, "arms": tuple(arms), "data": tuple(data), "tunings": tunings})
 
 
 def nothing_foretold(workers: int, runs: int, why: str) -> Forecast:

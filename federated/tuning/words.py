@@ -36,7 +36,8 @@ def chosen_in_words(found: ArmTuning) -> str:
     said = f"{found.arm} chose {in_words(found.choice)} in {count}"
     if found.best_first:
         best = found.best_first[0]
-        said += f": {metric_label(found.metric)} {best.mean:.4g} with {len(best.scores)} further seeds"
+        further = f"{len(best.scores)} further seed{'' if len(best.scores) == 1 else 's'}"
+        said += f": {metric_label(found.metric)} {best.mean:.4g} with {further}"
     return said
 
 

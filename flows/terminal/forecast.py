@@ -7,7 +7,14 @@ from rich.table import Table as RichTable
 from federated.forecast import LONG_SECONDS, Forecast
 from federated.forecast.seconds.tuning import forecast_tuned
 from federated.metrics.durations import duration, estimate
-from federated.report.bill import bill_in_all, bill_table, foreseen_bills, stated_prices
+from federated.report.bill import (
+    bill_in_all,
+    bill_table,
+    foreseen_bills,
+    foreseen_tuning_bills,
+    stated_prices,
+    tuning_in_all,
+)
 from federated.report.costs.forecast_against_fact import megabytes_text
 from federated.report.text.numbers_as_text import number
 from federated.report.text.table import Table
@@ -70,12 +77,15 @@ def show_bill(forecast: Forecast, screen: Screen, *, whole: bool) -> None:
         return
     if whole:
         shown, caption = few(found, "arms")
-        table = bill_table(shown, in_all, prices, _OF_BILL)
+        table = bill_table(shown, in_all, prices, _OF_BILL, foreseen_tuning_bills(forecast, prices))
         screen.print(table.rich("Bill, as foreseen", caption=caption))
         screen.print(table.note, style="dim")
     elif prices is not None and in_all.money is not None:
         energy = "" if in_all.co2 is None else f", {number(1000 * in_all.co2)} g CO2"
         screen.print(f"bill of all runs: about {number(in_all.money)} {prices.currency}".rstrip() + energy)
+        tuning = tuning_in_all(foreseen_tuning_bills(forecast, prices))
+        if tuning is not None and tuning.money is not None:
+            screen.print(f"bill of tuning: about {number(tuning.money)} {prices.currency}".rstrip())
 
 
 def _in_a_line(forecast: Forecast) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from federated.machine.folders import home_in_words
 from federated.report import text_table
-from federated.report.bill import bill_of_all, bill_table
+from federated.report.bill import bill_table
 from federated.report.expected.figures import in_short, missed
 from federated.report.findings.results import arms_of
 from federated.report.joining.in_words import joining_sentences, joining_table
@@ -44,8 +44,8 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
     screen.print(on_the_way.rich("Cost to reach a target"))
     screen.print(costs.note, style="dim")
     if report.bills:
-        whole = bill_of_all(report.results, report.prices)
-        bill = bill_table([each for each in report.bills if each.of in shown], whole, report.prices)
+        bills = [each for each in report.bills if each.of in shown]
+        bill = bill_table(bills, report.whole_bill, report.prices, tuning=report.tuning_bills)
         screen.print(bill.rich("Bill"))
         screen.print(bill.note, style="dim")
     if report.tuned is not None:
@@ -55,7 +55,7 @@ def show_outcome(outcome: StudyOutcome, screen: Screen) -> None:
         ):
             screen.print(found.rich(title))
             screen.print(found.note, style="dim")
-        for warning in report.tuned.at_edges:
+        for warning in report.tuned.warnings:
             screen.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     if outcome.foreseen is not None:
         screen.print(outcome.foreseen.table.rich("Forecast and actual cost"))

@@ -59,6 +59,13 @@ ROWS: tuple[Row, ...] = (
         meaning="`bill/study_cost`, as foreseen with the prices of then; where the study states any",
     ),
     row(
+        neither("bill/forecast_tuning_core_seconds"),
+        neither("bill/forecast_tuning_cost"),
+        unit="core seconds, money",
+        when=BEFORE,
+        meaning="`bill/tuning_core_seconds` and `bill/tuning_cost`, as foreseen where every trial goes to its end",
+    ),
+    row(
         lower("bill/study_core_seconds"),
         unit="core seconds",
         when=AFTER,
@@ -72,6 +79,27 @@ ROWS: tuple[Row, ...] = (
             "energy, CO2 and money of all finished runs, by the prices that the study states ([docs/bill.md]"
             "(../docs/bill.md)); not where it states none, or no watts, or where "
             "a run did not log what has a price"
+        ),
+    ),
+    row(
+        lower("bill/tuning_rounds"),
+        lower("bill/tuning_{uplink,downlink}_bytes"),
+        lower("bill/tuning_core_seconds"),
+        lower("bill/tuning_{kwh,co2_kg,cost}"),
+        unit="rounds, bytes, core seconds, kWh, kg, money",
+        when=AFTER,
+        meaning=(
+            "the same of all trainings by which arms chose their values (`tuning`): trials and finalists, which are no "
+            "runs; each run `tuning · ARM`, and each trial below it, has its own `bill/rounds` and so on"
+        ),
+    ),
+    row(
+        lower("bill/tuning_epsilon"),
+        unit="epsilon",
+        when=AFTER,
+        meaning=(
+            "of these trainings by basic composition, where there is a privacy mechanism; on a run `tuning · ARM` of "
+            "the arm's; in no epsilon of a run"
         ),
     ),
 )

@@ -25,7 +25,8 @@ class Bill(NamedTuple):
     """of: whose it is. items: in their order, each line once. runs: that it is the mean, or the sum, of.
 
     lacks: lines whose quantity is not known, of a sum also those of which it is known of some runs only; they have no
-    figure. without_money: whether one of these has a price, so that the money is not known either.
+    figure. without_money: whether one of these has a price, so that the money is not known either. is_tuning: whether
+    it is of trainings by which values were chosen.
     """
 
     of: str
@@ -34,6 +35,7 @@ class Bill(NamedTuple):
     anchor: str = ""
     lacks: tuple[str, ...] = ()
     without_money: bool = False
+    is_tuning: bool = False
 
     def quantity(self, *lines: str) -> float | None:
         """The sum of these lines; None where it has none of them, or lacks one."""

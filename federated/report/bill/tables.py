@@ -21,6 +21,7 @@ from federated.report.bill.lines import (
     Item,
 )
 from federated.report.bill.notes import bill_note
+from federated.report.bill.tuning import NOTE, rows_of_tuning
 from federated.report.text.numbers_as_text import NOTHING, number
 from federated.report.text.table import Table
 from federated.study.further.prices import Prices
@@ -57,11 +58,17 @@ _NOT_KNOWN = "not known"
 
 
 def bill_table(
-    found: Sequence[Bill], whole: Bill | None, prices: Prices | None, note: str | None = None
+    found: Sequence[Bill],
+    whole: Bill | None,
+    prices: Prices | None,
+    note: str | None = None,
+    tuning: Sequence[Bill] = (),
 ) -> Table:
-    """One row an arm, of one training; of several runs a last row for all together. Columns without numbers are left
-    out. note: instead of the one on what was measured."""
+    """One row an arm, of one training; of several runs a further row for all together. Columns without numbers are left
+    out. note: instead of the one on what was measured. tuning: of each arm that was tuned, with rows of their own."""
     rows = [*found, *([whole] if whole is not None and whole.runs > 1 else [])]
+    rows += rows_of_tuning(tuning, whole)
+    noted = bill_note(rows, prices) if note is None else note
     cells = {title: [of(bill) for bill in rows] for title, of in _COLUMNS.items()}
     known = {title: values for title, values in cells.items() if any(value is not None for value in values)}
     shown = dict(in_unit(title, values) for title, values in known.items())
@@ -76,7 +83,7 @@ def bill_table(
         ]
         for at, bill in enumerate(rows)
     ]
-    return Table(["one training", *columns], lines, bill_note(rows, prices) if note is None else note)
+    return Table(["one training", *columns], lines, f"{noted} {NOTE}" if tuning else noted)
 
 
 def _lacks(bill: Bill, title: str) -> bool:
@@ -122,7 +129,9 @@ def _some(item: Item, bill: Bill) -> str:
 
 
 def _name(bill: Bill) -> str:
-    return f"all {bill.runs:,} runs" if bill.of == "all runs" else bill.of
+    if bill.of == "all runs":
+        return f"all {bill.runs:,} runs"
+    return f"{bill.of}, {bill.runs:,} trainings" if bill.is_tuning else bill.of
 
 
 def _title(title: str, prices: Prices | None) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from federated.federation.data_table import DataRead
 from federated.metrics.durations import duration, estimate
 from federated.report.bill.bill import bill_of_all
 from federated.report.bill.foreseen import bill_in_all, foreseen_bills
-from federated.report.bill.lines import CORES, GPUS
+from federated.report.bill.lines import CORES, DOWN, GPUS, PRIVACY, ROUNDS, UP
+from federated.report.bill.tuning import foreseen_tuning_bills, tuning_bills, tuning_in_all
 from federated.report.findings.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult
 from federated.report.text.numbers_as_text import NOTHING, number
 from federated.report.text.phrases import capitalised, counted
 from federated.report.text.table import Row, Table
 from federated.study.further.prices import Prices
+from federated.study.tuning.tuned import tuned_of
+from federated.tuning.found import ArmTuning, Cost
 
 if TYPE_CHECKING:
     from federated.forecast import Amount, ArmForecast, Forecast
@@ -24,6 +27,7 @@ _COLUMNS = ("", "forecast", "actual", "actual / forecast")
 _RUNS = "all runs, from the start of the first to the end of the last"
 _SHARED = "of these, the frozen part of the model once on every example"
 _AROUND = "before and after the runs: checks, probes, comparison, report"
+_AROUND_TUNED = "before and after the runs: checks, probes, tuning, comparison, report"
 _WALL_TIME = "wall time, from the command to the report"
 
 
@@ -60,9 +64,13 @@ class Foreseen:
 
 
 def foreseen(
-    forecast: Forecast, results: Sequence[RunResult], took: Took, prices: Prices | None = None
+    forecast: Forecast,
+    results: Sequence[RunResult],
+    took: Took,
+    prices: Prices | None = None,
+    tuned: Sequence[ArmTuning] = (),
 ) -> Foreseen:
-    """The study as a whole, then each arm. prices: with which both bills are priced.
+    """The study as a whole, then each arm. prices: with which both bills are priced. tuned: what its arms chose.
 
     Only complete amounts are compared with a forecast of the same: an arm with a failed run has no actual cost, and
     then the study has no actual bytes. Nor has a study of which some arms could not be forecast. A report cannot say
@@ -70,6 +78,7 @@ def foreseen(
     time is that of the remaining rounds, so its arm and the study have no time, and nor has a study of which runs had
     finished before; bytes and memory are of whole runs.
     """
+    forecast = _of_arms_that_ran(forecast, results) if tuned else forecast
     memory = [None if value is None else f"{value:,.0f}" for value in (forecast.memory_mb, took.memory_mb)]
     rows = [
         *_time_rows(forecast, results, took if not forecast.unforeseen else Took()),
@@ -77,6 +86,7 @@ def foreseen(
         _bytes_row("MB up", forecast.uplink, _total(results, UPLINK, forecast.runs)),
         _bytes_row("MB down", forecast.downlink, _total(results, DOWNLINK, forecast.runs)),
         *_bill_rows(forecast, results, prices),
+        *_tuning_rows(forecast, tuned, prices),
     ]
     by_arm = [
         row
@@ -84,6 +94,48 @@ def foreseen(
         for row in _rows_of(arm, [result for result in results if result.arm == arm.arm])
     ]
     return Foreseen(Table(_COLUMNS, rows, _note(forecast, took)), by_arm, forecast.cautions, forecast.data)
+
+
+def _of_arms_that_ran(forecast: Forecast, results: Sequence[RunResult]) -> Forecast:
+    """Without the untuned form of arms that chose what was stated, which were foreseen and are no runs."""
+    ran = {run.arm for run in results}
+    return replace(
+        forecast, arms=tuple(arm for arm in forecast.arms if arm.arm in ran or not tuned_of(arm.arm))
+    )
+
+
+def _tuning_rows(forecast: Forecast, tuned: Sequence[ArmTuning], prices: Prices | None) -> list[Row]:
+    """The tuning of all arms; none of older forecasts."""
+    expected = tuning_in_all(foreseen_tuning_bills(forecast, prices))
+    found = tuning_in_all(tuning_bills(tuned, prices))
+    if expected is None or found is None:
+        return []
+    money = f"cost, {prices.currency}" if prices is not None and prices.currency else "cost"
+    pairs: dict[str, tuple[float | None, float | None]] = {
+        "trainings": (expected.runs, found.runs),
+        **{
+            name: (expected.quantity(line), found.quantity(line))
+            for name, line in {"rounds": ROUNDS, "MB up": UP, "MB down": DOWN, "core-hours": CORES}.items()
+        },
+        "GPU-hours": (expected.quantity(GPUS), found.quantity(GPUS)),
+        money: (expected.money, found.money),
+        "epsilon": (expected.quantity(PRIVACY), found.quantity(PRIVACY)),
+    }
+    before, after = sum(e.seconds for e in forecast.tunings), sum((a.cost for a in tuned), Cost()).seconds
+    return [
+        _seconds_row("tuning: time of its trainings", before, after),
+        *(
+            _row(
+                f"tuning: {what}", number(before, _whole(before)), number(after, _whole(after)), before, after
+            )
+            for what, (before, after) in pairs.items()
+            if before is not None and after is not None
+        ),
+    ]
+
+
+def _whole(value: float | None) -> int | None:
+    return 0 if value is not None and float(value).is_integer() else None
 
 
 def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> list[Row]:
@@ -99,7 +151,7 @@ def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> 
     return [
         _time_row(_RUNS, forecast.seconds - around, took.runs_seconds, results),
         *_shared_row(forecast, results, took),
-        _seconds_row(_AROUND, around, took.around_seconds),
+        _seconds_row(_AROUND_TUNED if forecast.tuning else _AROUND, around, took.around_seconds),
         whole,
     ]
 

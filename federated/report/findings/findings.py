@@ -8,7 +8,8 @@ from functools import cached_property
 from itertools import islice
 
 from federated.report.across.methods import Across, across
-from federated.report.bill.bill import Bill, bills
+from federated.report.bill.bill import Bill, bill_of_all, bills
+from federated.report.bill.tuning import tuning_bills
 from federated.report.costs.bytes_and_seconds import Costs, costs
 from federated.report.costs.forecast_against_fact import Foreseen
 from federated.report.costs.front import BEHIND, Place, pareto, problems_of, units_of
@@ -77,7 +78,17 @@ class Report:
     @property
     def all_results(self) -> Sequence[RunResult]:
         """Every run, those of untuned arms too."""
-        return self.results if self.tuned is None else (*self.results, *self.tuned.before)
+        return self.results if self.tuned is None else (*self.results, *self.tuned.untuned)
+
+    @cached_property
+    def whole_bill(self) -> Bill | None:
+        """The bill of all finished runs; None where there is none."""
+        return bill_of_all(self.all_results, self.prices)
+
+    @cached_property
+    def tuning_bills(self) -> list[Bill]:
+        """The bill of each arm's tuning; [] where none was tuned."""
+        return [] if self.tuned is None else tuning_bills(self.tuned.arms, self.prices)
 
     @cached_property
     def differences(self) -> Table:

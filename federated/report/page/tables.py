@@ -24,7 +24,7 @@ def tables_of(report: Report) -> dict[str, Mapping[str, Sequence[Any]]]:
         "questions.json": questions_numbers(report.answers),
         "bands.json": bands_numbers(report.figures),
         "sites.json": sites_numbers(report.results),
-        "bill.json": bill_numbers(report.bills),
+        "bill.json": bill_numbers([*report.bills, *report.tuning_bills]),
         "bill_sites.json": sites_bill_numbers(site_bills(report.results, report.prices)),
         "joining.json": joining_numbers(report.joining),
         "leaving.json": leaving_numbers(report.joining),

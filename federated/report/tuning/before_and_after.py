@@ -13,17 +13,18 @@ from federated.report.text.table import Table
 from federated.study.looks import Looks
 from federated.study.tuning.tuned import tuned_of
 from federated.tuning.found import ArmTuning, Cost
-from federated.tuning.words import certainty, in_words, trials_in_words
+from federated.tuning.words import certainty, chosen_in_words, in_words, trials_in_words
 
 
 @dataclass(frozen=True)
 class Tuned:
     """The tuning of a study. arms: what each found. before: the runs of the arms as they were stated, each under the
-    name of its tuned form.
+    name of its tuned form. untuned: those of them that are no tuned arm's too, under their own names.
     """
 
     arms: Sequence[ArmTuning]
     before: Sequence[RunResult]
+    untuned: Sequence[RunResult] = ()
 
     @property
     def cost(self) -> Cost:
@@ -37,9 +38,10 @@ class Tuned:
         return f"Each arm chose its values by {metrics}, with the same effort and on examples that judge nothing."
 
     @property
-    def at_edges(self) -> list[str]:
-        """A warning for each arm whose choice is at the end of its space."""
-        return [
+    def warnings(self) -> list[str]:
+        """For each arm that could not choose, and for each whose choice is at the end of its space."""
+        without = [chosen_in_words(arm) for arm in self.arms if arm.trials and not arm.choice]
+        return without + [
             f"{arm.arm}: the choice of {', '.join(arm.edges)} is at the edge of its space "
             f"({', '.join(arm.space[path] for path in arm.edges)}), so a better one may lie beyond; widen it"
             for arm in self.arms
@@ -48,14 +50,21 @@ class Tuned:
 
 
 def apart(results: Sequence[RunResult]) -> tuple[list[RunResult], list[RunResult]]:
-    """(the runs that are compared, the untuned ones under the names of their arms, with those of arms that chose what
-    was stated)."""
-    compared = [run for run in results if not tuned_of(run.arm)]
-    untuned = [replace(run, arm=tuned_of(run.arm)) for run in results if tuned_of(run.arm)]
-    known = {run.arm for run in untuned}
-    as_stated = [run for run in compared if run.arm not in known] if untuned else []
+    """(the runs that are compared, those of arms as they were stated before they were tuned)."""
+    untuned = [run for run in results if tuned_of(run.arm)]
+    return [run for run in results if not tuned_of(run.arm)], untuned
+
+
+def tuned_among(
+    arms: Sequence[ArmTuning], compared: Sequence[RunResult], untuned: Sequence[RunResult]
+) -> Tuned:
+    """The tuning of a study. compared, untuned: its runs, see `apart`. An arm that chose what was stated
+    is the same before."""
+    before = [replace(run, arm=tuned_of(run.arm)) for run in untuned]
+    known = {run.arm for run in before}
     order = {arm: at for at, arm in enumerate(arms_of(compared))}
-    return compared, sorted([*untuned, *as_stated], key=lambda run: order.get(run.arm, len(order)))
+    every = [*before, *(run for run in compared if run.arm not in known)]
+    return Tuned(arms, sorted(every, key=lambda run: order.get(run.arm, len(order))), untuned)
 
 
 def pairs_before(
@@ -97,19 +106,27 @@ def choices_table(tuned: Tuned) -> Table:
             in_words(arm.choice) or "as it is stated",
             in_words(arm.stated),
             trials_in_words(arm),
-            f"{arm.best_first[0].mean:.4g}" if arm.finalists else "–",
+            f"{arm.best_first[0].mean:.4g}" if arm.choice else "–",
             certainty(arm),
+            str(arm.trainings),
             *_spent(arm.cost),
         ]
         for arm in tuned.arms
     ]
-    whole = ["all", "", "", str(sum(len(arm.trials) for arm in tuned.arms)), "", "", *_spent(tuned.cost)]
-    columns = ("arm", "chose", "stated", "trials", "score", "how sure", "rounds", "MB", "seconds", "epsilon")
+    counts = [
+        sum(counts) for counts in ([len(a.trials) for a in tuned.arms], [a.trainings for a in tuned.arms])
+    ]
+    whole = ["all", "", "", str(counts[0]), "", "", str(counts[1]), *_spent(tuned.cost)]
+    columns = (
+        *("arm", "chose", "stated", "trials", "score", "how sure", "trainings"),
+        *("rounds", "MB", "seconds", "epsilon"),
+    )
     private = tuned.cost.epsilon > 0
     note = (
         "Scores are of the tuning part, with seeds that are none of the study's: all trials share one seed, the best "
         "are run again with further seeds, and these alone choose. The best score of many trials is too good; the "
-        "score here is of the further seeds."
+        "score here is of the further seeds. Trainings are those of trials and finalists; a trial with the values "
+        "of an earlier one was not trained again."
     )
     note += (
         " Each training of a trial spends its own epsilon; the sum is by basic composition and is not in the epsilon "

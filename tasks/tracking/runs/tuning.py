@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from federated.study.study import StudyConfig
-from federated.tuning.found import ArmTuning, Finalist, Trial, as_json, from_json
+from federated.tuning.found import ArmTuning, Cost, Finalist, Trial, as_json, from_json
 from tasks.tracking.delivery.sending import create
 from tasks.tracking.reading.artifacts import files_of, text_of
 from tasks.tracking.runs import runs
@@ -28,6 +28,8 @@ def log_tuning(parent_run_id: str, stated: StudyConfig, tuned: Sequence[ArmTunin
         for trial in arm.trials:
             _log_trial(run_id, stated.name, arm, trial)
         runs.log_tables(run_id, {"trials.json": trials_table(arm)})
+        in_all = {"bill/tuning_epsilon": arm.cost.epsilon} if arm.cost.epsilon else {}
+        log_history(run_id, [(arm.cost.rounds, {**_spent(arm.cost), **in_all})])
         runs.end_run(run_id, "FINISHED")
     runs.log_files(parent_run_id, {TUNING_FILE: as_json(tuned), STATED_FILE: runs.as_yaml(stated)})
 
@@ -45,9 +47,16 @@ def _log_trial(parent: str, study: str, arm: ArmTuning, trial: Trial) -> None:
         tags["finalist"] = _scores(finalist)
     run_id = create(study, name_of(f"trial {trial.number + 1} · {arm.arm}"), tags_of(tags), parent)
     runs.log_parameters(run_id, dict(trial.values))
-    if trial.score is not None:
-        log_history(run_id, [(trial.cost.rounds, {arm.metric: trial.score})])
-    runs.end_run(run_id, "FINISHED")
+    scored = {} if trial.score is None else {arm.metric: trial.score}
+    epsilon = {"privacy/epsilon": trial.cost.epsilon} if trial.cost.epsilon else {}
+    spent = {**_spent(trial.cost), **epsilon} if trial in arm.trained else {}
+    log_history(run_id, [(trial.cost.rounds, {**scored, **spent})])
+    runs.end_run(run_id, "FAILED" if trial.ended == "failed" else "FINISHED", trial.why)
+
+
+def _spent(cost: Cost) -> dict[str, float]:
+    """By the metrics of a run."""
+    return {"bill/rounds": cost.rounds, "system/run_seconds": cost.seconds, **cost.used}
 
 
 def _scores(finalist: Finalist) -> str:

@@ -15,7 +15,7 @@ from federated.foundation.errors import BadInput, readable
 from federated.foundation.texts import file_name
 from federated.machine.folders import home
 from federated.report import Report, RunResult, as_files, drawn, write_page
-from federated.report.bill import study_metrics
+from federated.report.bill import study_metrics, tuning_metrics
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
 from federated.report.expected.figures import missed
 from federated.report.findings.results import of_one_study, within
@@ -23,7 +23,7 @@ from federated.report.findings.verdicts import BEST
 from federated.report.page.notes import run_notes, study_note
 from federated.report.page.page import report_name
 from federated.report.page.tables import tables_of
-from federated.report.tuning.before_and_after import Tuned, apart
+from federated.report.tuning.before_and_after import apart, tuned_among
 from federated.study.comparison import Comparison
 from federated.study.further.prices import Prices, prices_in, told_apart
 from federated.study.looks import Looks
@@ -75,7 +75,9 @@ class StudyOutcome:
 
     def took(self, forecast: Forecast, took: Took) -> StudyOutcome:
         """The outcome with the time that making the report took, which the report itself cannot say."""
-        return replace(self, foreseen=foreseen(forecast, self.found.all_results, took, self.found.prices))
+        found = self.found
+        arms = () if found.tuned is None else found.tuned.arms
+        return replace(self, foreseen=foreseen(forecast, found.all_results, took, found.prices, arms))
 
     @property
     def parent_run_id(self) -> str:
@@ -104,10 +106,16 @@ def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
     outcome = _written(_report([parent], results, judged), [parent])
     report, run_id = outcome.found, outcome.parent_run_id
     runs.log_tables(run_id, tables_of(report))
-    log_history(run_id, [(0, study_metrics(report.results, report.prices))])
+    log_history(run_id, [(0, _bill_metrics(report))])
     runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
     _describe(outcome, parent)
     return replace(outcome, registered=register_best(parent, judged, report.results))
+
+
+def _bill_metrics(report: Report) -> dict[str, float]:
+    """The bill of the study, and that of its tuning."""
+    tuned = () if report.tuned is None else report.tuned.arms
+    return study_metrics(report.all_results, report.prices) | tuning_metrics(tuned, report.prices)
 
 
 def _describe(outcome: StudyOutcome, parent: Parent) -> None:
@@ -194,7 +202,7 @@ def _report(
     url = comparison_url(list(experiments), [result.run_id for result in results[:_MOST_IN_A_URL]])
     alone, results = len(parents) == 1, with_bills(with_coalitions(with_clients(results)))
     arms = tuned_arms(parents[0].run.info.run_id) if alone else []
-    every, (results, untuned) = results, apart(results)
+    every, (results, untuned) = results, apart(results) if arms or not alone else (results, [])
     said = list(dict.fromkeys(parent.description for parent in parents))
     pictures = partition_pictures(results)
     return Report(
@@ -226,7 +234,7 @@ def _report(
         partitions=pictures.shown,
         partitions_note=pictures.note,
         reconstructions=reconstruction_pictures(results),
-        foreseen=forecast_and_fact(parents[0].run, every, prices) if alone else None,
+        foreseen=forecast_and_fact(parents[0].run, every, prices, arms) if alone else None,
         expect={
             arm if alone else within(parent.label, arm): bands
             for parent in parents
@@ -234,7 +242,7 @@ def _report(
         },
         stated_commands={parent.label: parent.command for parent in parents},
         prices=prices,
-        tuned=Tuned(arms, untuned) if arms else None,
+        tuned=tuned_among(arms, results, untuned) if arms else None,
     )
 
 

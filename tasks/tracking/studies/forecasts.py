@@ -8,10 +8,17 @@ from mlflow.entities import Run as MlflowRun
 
 from federated.forecast import Forecast, forecast_of_json
 from federated.report import RunResult
-from federated.report.bill import bill_in_all, foreseen_bills, stated_prices
+from federated.report.bill import (
+    bill_in_all,
+    foreseen_bills,
+    foreseen_tuning_bills,
+    stated_prices,
+    tuning_in_all,
+)
 from federated.report.bill.lines import CORES, SECONDS_AN_HOUR
 from federated.report.costs.forecast_against_fact import Foreseen, Took, foreseen
 from federated.study.further.prices import Prices
+from federated.tuning.found import ArmTuning
 from tasks.tracking.delivery.sending import send_held
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.runs import runs
@@ -38,6 +45,11 @@ def log_forecast(parent_run_id: str, forecast: Forecast) -> None:
         sums["bill/forecast_core_seconds"] = hours * SECONDS_AN_HOUR
     if bill is not None and bill.money is not None:
         sums["bill/forecast_cost"] = bill.money
+    tuning = tuning_in_all(foreseen_tuning_bills(forecast, prices))
+    if tuning is not None and (hours := tuning.quantity(CORES)) is not None:
+        sums["bill/forecast_tuning_core_seconds"] = hours * SECONDS_AN_HOUR
+    if tuning is not None and tuning.money is not None:
+        sums["bill/forecast_tuning_cost"] = tuning.money
     log_history(parent_run_id, [(0, sums)])
     send_held(parent_run_id)
 
@@ -55,11 +67,14 @@ def log_finished_before(parent_run_id: str, runs_before: int) -> None:
 
 
 def forecast_and_fact(
-    run: MlflowRun, results: Sequence[RunResult], prices: Prices | None = None
+    run: MlflowRun,
+    results: Sequence[RunResult],
+    prices: Prices | None = None,
+    tuned: Sequence[ArmTuning] = (),
 ) -> Foreseen | None:
     """The one against the other, from what MLflow holds; None for a study without a forecast.
 
-    run: the study's. prices: of the bills.
+    run: the study's. prices: of the bills. tuned: what its arms chose.
     """
     if "system/forecast_seconds" not in run.data.metrics:
         return None
@@ -71,4 +86,4 @@ def forecast_and_fact(
         return None
     before = int(run.data.tags.get(_BEFORE, 0))
     seconds, runs_seconds, memory_mb = (run.data.metrics.get(name) for name in _FACTS)
-    return foreseen(forecast, results, Took(seconds, runs_seconds, memory_mb, before), prices)
+    return foreseen(forecast, results, Took(seconds, runs_seconds, memory_mb, before), prices, tuned)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from federated.report.bill.bill import bill_of_all
 from federated.report.bill.sites import site_bills, sites_bill_table
 from federated.report.bill.tables import bill_table, lines_table
 from federated.report.findings.findings import Report
@@ -16,11 +15,12 @@ def bill(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     """The tables; None where no run has finished."""
     if not report.bills:
         return None
-    whole = bill_of_all(report.results, report.prices)
     by_site = site_bills(report.results, report.prices)
     return {
-        "table": first_of(bill_table(report.bills, whole, report.prices), "arms"),
-        "lines": first_of(lines_table(report.bills, report.prices), "lines"),
+        "table": first_of(
+            bill_table(report.bills, report.whole_bill, report.prices, tuning=report.tuning_bills), "arms"
+        ),
+        "lines": first_of(lines_table([*report.bills, *report.tuning_bills], report.prices), "lines"),
         "sites": first_of(sites_bill_table(by_site, report.prices), "rows") if by_site else None,
     }
 

@@ -50,7 +50,7 @@ def tuning(report: Report, drawings: Drawings) -> dict[str, Any] | None:
     return {
         "differences": first_of(report.differences, "arms"),
         "choices": first_of(choices_table(report.tuned), "arms"),
-        "warnings": report.tuned.at_edges,
+        "warnings": report.tuned.warnings,
     }
 
 
