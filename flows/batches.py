@@ -3,7 +3,7 @@
 Every run is the same flow either way, with its own MLflow run, checkpoint, progress and end.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -43,6 +43,21 @@ def in_turn(runs: Sequence[Run], start: Start) -> Generator[Ended]:
                 alone.add(str(kind))
             left = deque(one for one in left if one not in taken)
             yield from batch.ended()
+
+
+def without_twins(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs in parts, one after another, none of which trains the same twice: such runs share a checkpoint.
+
+    Arms that differ in their network alone are the same training, and so are two that chose the same values.
+    """
+    parts: list[list[Run]] = []
+    seen = Counter[str]()
+    for run in runs:
+        at = seen[key := run.config.run_key()]
+        seen[key] += 1
+        parts += [[]] if at == len(parts) else []
+        parts[at].append(run)
+    return parts
 
 
 def _kind(config: RunConfig) -> str | None:

@@ -24,7 +24,7 @@ from federated.study.study import Run, StudyConfig
 from federated.study.tuning.tuned import of_tuned
 from federated.tuning.arms import check_tuned
 from federated.user_code.containment import contain_exits
-from flows.batches import in_turn
+from flows.batches import in_turn, without_twins
 from flows.deployments.artifacts import StudyArtifacts, progress_shown
 from flows.deployments.flow_run import ShownFlowRun, shown_flow_run
 from flows.failed_runs import mark_failed, summary
@@ -199,19 +199,25 @@ def _run_all(
     for run in runs:
         if run.name in faults:
             _tell_failed(run, faults[run.name])
-    sound = [run for run in runs if run.name not in faults]
-    if workers == 1 or not sound:
-        return {**faults, **_run_each(sound, study, parent_run_id, resume)}
+    failures = dict(faults)
+    for several in without_twins([run for run in runs if run.name not in faults]):
+        failures |= _run_several(several, study, parent_run_id, workers, resume)
+    return failures
+
+
+def _run_several(
+    runs: Sequence[Run], study: str, parent_run_id: str, workers: Workers, resume: bool
+) -> dict[str, str]:
+    """Run them here, in processes or on workers. Returns the names of failed runs with the reasons."""
+    if workers == 1:
+        return _run_each(runs, study, parent_run_id, resume)
     states: Sequence[State[str] | None]
     if pool := pool_named(workers):
-        states = run_on_workers(pool, sound, study, parent_run_id, resume=resume)
+        states = run_on_workers(pool, runs, study, parent_run_id, resume=resume)
     else:
-        states = run_in_processes(sound, study, parent_run_id, int(workers), resume=resume)
-    each = zip(sound, states, strict=True)
-    return {
-        **faults,
-        **{run.name: why for run, state in each if (why := _why_failed(run, state)) is not None},
-    }
+        states = run_in_processes(runs, study, parent_run_id, int(workers), resume=resume)
+    each = zip(runs, states, strict=True)
+    return {run.name: why for run, state in each if (why := _why_failed(run, state)) is not None}
 
 
 def _run_each(runs: Sequence[Run], study: str, parent_run_id: str, resume: bool) -> dict[str, str]:

@@ -16,6 +16,7 @@ from federated.report.findings.paired_table import paired_table
 from federated.report.questions.sites_tables import sites_numbers
 from federated.report.questions.tables import questions_numbers
 from tasks.tracking.reading.search import results_of_study
+from tasks.tracking.runs.tuning import trials_table
 from tasks.tracking.studies.comparison import StudyOutcome
 
 
@@ -92,6 +93,13 @@ def clients_frame(results: Sequence[RunResult]) -> pd.DataFrame:
 def questions_frame(report: Report) -> pd.DataFrame:
     """One row a question, arm and anchor."""
     return pd.DataFrame(questions_numbers(report.answers))
+
+
+def tuning_frame(report: Report) -> pd.DataFrame:
+    """One row a trial of an arm."""
+    arms = () if report.tuned is None else report.tuned.arms
+    parts = [pd.DataFrame({"arm": arm.arm, **trials_table(arm)}) for arm in arms if arm.trials]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def sites_frame(report: Report) -> pd.DataFrame:

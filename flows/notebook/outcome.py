@@ -98,6 +98,16 @@ class Outcome:
 
         return sites_frame(self.of.found)
 
+    @property
+    def tuning(self) -> DataFrame:
+        """One row a trial of an arm that was tuned: values, score and end, what it cost, and whether the arm chose it.
+
+        Empty where nothing was tuned.
+        """
+        from flows.notebook.frames import tuning_frame
+
+        return tuning_frame(self.of.found)
+
     def curves(self, *metrics: str) -> DataFrame:
         """One row a run and round, one column a metric, NaN where nothing was logged.
 

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from federated.report.bill.bill import Bill
 from federated.report.bill.lacking import has_price, lacking, names
-from federated.report.bill.lines import CO2, CORES, DOWN, ENERGY, PRIVACY, ROUNDS, UP, Item, Kind, items_of
+from federated.report.bill.lines import (
+    CO2,
+    CORES,
+    DOWN,
+    ENERGY,
+    GPUS,
+    PRIVACY,
+    ROUNDS,
+    UP,
+    Item,
+    Kind,
+    items_of,
+)
+from federated.report.findings.results import RunResult
 from federated.study.further.prices import Prices
+from federated.study.tuning.tuned import tuned_of
 from federated.tuning.found import ArmTuning
 
 if TYPE_CHECKING:
@@ -94,6 +109,34 @@ def tuning_metrics(arms: Sequence[ArmTuning], prices: Prices | None) -> dict[str
         EPSILON: in_all.quantity(PRIVACY),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def tuning_pairs(
+    forecast: Forecast, arms: Sequence[ArmTuning], prices: Prices | None
+) -> dict[str, tuple[float, float]]:
+    """What the tuning of all arms was to take and took, as far as both are known; {} of older forecasts."""
+    expected, found = (
+        tuning_in_all(foreseen_tuning_bills(forecast, prices)),
+        tuning_in_all(tuning_bills(arms, prices)),
+    )
+    if expected is None or found is None:
+        return {}
+    money = f"cost, {prices.currency}" if prices is not None and prices.currency else "cost"
+    lines = {"rounds": ROUNDS, "MB up": UP, "MB down": DOWN, "core-hours": CORES, "GPU-hours": GPUS}
+    pairs = {
+        "trainings": (float(expected.runs), float(found.runs)),
+        **{name: (expected.quantity(line), found.quantity(line)) for name, line in lines.items()},
+        money: (expected.money, found.money),
+        "epsilon": (expected.quantity(PRIVACY), found.quantity(PRIVACY)),
+    }
+    return {name: (a, b) for name, (a, b) in pairs.items() if a is not None and b is not None}
+
+
+def of_arms_that_ran(forecast: Forecast, results: Sequence[RunResult]) -> Forecast:
+    """The forecast without the untuned form of arms that chose what was stated, which was foreseen and is no run."""
+    ran = {run.arm for run in results}
+    kept = tuple(arm for arm in forecast.arms if arm.arm in ran or not tuned_of(arm.arm))
+    return replace(forecast, arms=kept)
 
 
 def _bills(spent: Sequence[_Spent], prices: Prices | None) -> list[Bill]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from federated.federation.data_table import DataRead
 from federated.metrics.durations import duration, estimate
 from federated.report.bill.bill import bill_of_all
 from federated.report.bill.foreseen import bill_in_all, foreseen_bills
-from federated.report.bill.lines import CORES, DOWN, GPUS, PRIVACY, ROUNDS, UP
-from federated.report.bill.tuning import foreseen_tuning_bills, tuning_bills, tuning_in_all
+from federated.report.bill.lines import CORES, GPUS
+from federated.report.bill.tuning import of_arms_that_ran, tuning_pairs
 from federated.report.findings.results import BYTES_PER_MB, DOWNLINK, UPLINK, RunResult
 from federated.report.text.numbers_as_text import NOTHING, number
 from federated.report.text.phrases import capitalised, counted
 from federated.report.text.table import Row, Table
 from federated.study.further.prices import Prices
-from federated.study.tuning.tuned import tuned_of
-from federated.tuning.found import ArmTuning, Cost
+from federated.tuning.found import ArmTuning
 
 if TYPE_CHECKING:
     from federated.forecast import Amount, ArmForecast, Forecast
@@ -78,7 +77,7 @@ def foreseen(
     time is that of the remaining rounds, so its arm and the study have no time, and nor has a study of which runs had
     finished before; bytes and memory are of whole runs.
     """
-    forecast = _of_arms_that_ran(forecast, results) if tuned else forecast
+    forecast = of_arms_that_ran(forecast, results) if tuned else forecast
     memory = [None if value is None else f"{value:,.0f}" for value in (forecast.memory_mb, took.memory_mb)]
     rows = [
         *_time_rows(forecast, results, took if not forecast.unforeseen else Took()),
@@ -96,46 +95,16 @@ def foreseen(
     return Foreseen(Table(_COLUMNS, rows, _note(forecast, took)), by_arm, forecast.cautions, forecast.data)
 
 
-def _of_arms_that_ran(forecast: Forecast, results: Sequence[RunResult]) -> Forecast:
-    """Without the untuned form of arms that chose what was stated, which were foreseen and are no runs."""
-    ran = {run.arm for run in results}
-    return replace(
-        forecast, arms=tuple(arm for arm in forecast.arms if arm.arm in ran or not tuned_of(arm.arm))
-    )
-
-
 def _tuning_rows(forecast: Forecast, tuned: Sequence[ArmTuning], prices: Prices | None) -> list[Row]:
     """The tuning of all arms; none of older forecasts."""
-    expected = tuning_in_all(foreseen_tuning_bills(forecast, prices))
-    found = tuning_in_all(tuning_bills(tuned, prices))
-    if expected is None or found is None:
+    if not (pairs := tuning_pairs(forecast, tuned, prices)):
         return []
-    money = f"cost, {prices.currency}" if prices is not None and prices.currency else "cost"
-    pairs: dict[str, tuple[float | None, float | None]] = {
-        "trainings": (expected.runs, found.runs),
-        **{
-            name: (expected.quantity(line), found.quantity(line))
-            for name, line in {"rounds": ROUNDS, "MB up": UP, "MB down": DOWN, "core-hours": CORES}.items()
-        },
-        "GPU-hours": (expected.quantity(GPUS), found.quantity(GPUS)),
-        money: (expected.money, found.money),
-        "epsilon": (expected.quantity(PRIVACY), found.quantity(PRIVACY)),
-    }
-    before, after = sum(e.seconds for e in forecast.tunings), sum((a.cost for a in tuned), Cost()).seconds
-    return [
-        _seconds_row("tuning: time of its trainings", before, after),
-        *(
-            _row(
-                f"tuning: {what}", number(before, _whole(before)), number(after, _whole(after)), before, after
-            )
-            for what, (before, after) in pairs.items()
-            if before is not None and after is not None
-        ),
-    ]
-
-
-def _whole(value: float | None) -> int | None:
-    return 0 if value is not None and float(value).is_integer() else None
+    took = sum(each.cost.seconds for each in tuned)
+    rows = [_seconds_row("tuning: time of its trainings", sum(e.seconds for e in forecast.tunings), took)]
+    for what, (before, after) in pairs.items():
+        expected, found = (number(value, 0 if value.is_integer() else None) for value in (before, after))
+        rows.append(_row(f"tuning: {what}", expected, found, before, after))
+    return rows
 
 
 def _time_rows(forecast: Forecast, results: Sequence[RunResult], took: Took) -> list[Row]:

@@ -17,8 +17,10 @@ from federated.report.questions.answers import client_word
 from federated.report.questions.epsilons import epsilon_sentences
 from federated.report.questions.guarantees import weakest_guarantee
 from federated.report.questions.sites import Site, site_metric, sites_of
+from federated.report.text.about_tuning import tuning_lines
 from federated.report.text.numbers_as_text import decimals_of, number
 from federated.report.text.phrases import capitalised
+from federated.tuning.found import ArmTuning
 
 _FEDERATION = ("partitioner", "clients", "cohort", "algorithm", "compression", "privacy", "local", "rounds")
 _MODEL = ("model", "trained", "loss", "holdout")
@@ -30,15 +32,22 @@ _CALIBRATION = "generalisation/test_calibration_error"
 
 
 def model_card(
-    study: str, description: str, runs: Sequence[RunResult], run: RunResult, others: Sequence[str] = ()
+    study: str,
+    description: str,
+    runs: Sequence[RunResult],
+    run: RunResult,
+    others: Sequence[str] = (),
+    tuned: ArmTuning | None = None,
 ) -> str:
-    """runs: every run of the arm. run: the one whose model it is. others: what other arms of its study promise."""
+    """runs: every run of the arm. run: the one whose model it is. others: what other arms of its study promise. tuned:
+    what the arm tried and chose before, if it did."""
     finished = [each for each in runs if each.finished]
     sections = {
         f"{study}: {run.arm}": [description.strip()] if description.strip() else [],
         "Which model": _chosen(finished, run),
         "Data": list(_data(run)),
         "Federation": list(_stated(run.parameters)),
+        "Tuning": [] if tuned is None else tuning_lines(tuned),
         "How different the clients are": list(_fingerprint(finished)),
         "Scores": list(_scores(finished)),
         "Thresholds": list(_thresholds(run)),

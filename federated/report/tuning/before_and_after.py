@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from federated.metrics.names import metric_label
 from federated.report.findings.results import RunResult, arms_of
 from federated.report.findings.verdicts import Paired, compare_paired
-from federated.report.text.numbers_as_text import number
+from federated.report.text.numbers_as_text import NOTHING, number
 from federated.report.text.table import Table
 from federated.study.looks import Looks
 from federated.study.tuning.tuned import tuned_of
@@ -139,4 +139,5 @@ def choices_table(tuned: Tuned) -> Table:
 
 
 def _spent(cost: Cost) -> list[str]:
-    return [f"{cost.rounds:,}", number(cost.megabytes), f"{cost.seconds:,.0f}", f"{cost.epsilon:.3g}"]
+    epsilon = f"{cost.epsilon:.3g}" if cost.epsilon else NOTHING
+    return [f"{cost.rounds:,}", number(cost.megabytes), f"{cost.seconds:,.0f}", epsilon]

@@ -49,6 +49,7 @@ def version_sentences(
     return [
         *said,
         f"{'; '.join(f'{version.label}: {version.said}' for version in versions)}.",
+        *_tuned(versions),
         *_besides(results, versions),
         *_uncertain_code(results, versions),
         *_alone(results, versions),
@@ -210,6 +211,19 @@ def _uncertain_code(results: Sequence[RunResult], versions: Sequence[Version]) -
                 f"{commits}, as `--resume` keeps finished runs."
             )
     return said
+
+
+def _tuned(versions: Sequence[Version]) -> list[str]:
+    """Which versions compare arms that chose their values first."""
+    tuned = [version.label for version in versions if version.tuned]
+    stated = [version.label for version in versions if not version.tuned]
+    if not tuned:
+        return []
+    if not stated:
+        return [f"The arms of {_listed(tuned)} chose their values first, each time anew."]
+    return [
+        f"The arms of {_listed(tuned)} chose their values first; those of {_listed(stated)} ran as they were stated."
+    ]
 
 
 def _alone(results: Sequence[RunResult], versions: Sequence[Version]) -> list[str]:

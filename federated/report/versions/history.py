@@ -22,6 +22,7 @@ class PastStudy(NamedTuple):
     results: its runs, with the last value of each metric alone. arm_keys: arm -> what is equal for arms of the same
     settings. expect: the bands that it states. bands: whether its figures were in them at its end, "held" or "missed";
     "" where that was not judged. missed: a sentence for each that was not. status: MLflow's. address: of its page.
+    tuned: whether its arms chose values first.
     """
 
     version: Version
@@ -33,6 +34,7 @@ class PastStudy(NamedTuple):
     missed: Sequence[str]
     status: str
     address: str = ""
+    tuned: bool = False
 
     @property
     def running(self) -> bool:

@@ -42,6 +42,7 @@ def remarks(history: History, at: int) -> list[str]:
         *([f"outside its band: {', '.join(outside)}"] if outside else []),
         *(["a band missed"] if study.missed and not outside else []),
         *([f"other settings: {', '.join(others)}"] if others else []),
+        *(["tuned"] if study.tuned else []),
     ]
 
 

@@ -14,7 +14,8 @@ class Version(NamedTuple):
     """A study among others of its name.
 
     label: as it was asked for, `NAME` or `NAME@WHICH`. commit: of fedstudy; "" where none was recorded. dirty: whether
-    the working tree had changes that no commit has. environment: versions of packages and the machine, by name.
+    the working tree had changes that no commit has. environment: versions of packages and the machine, by name. tuned:
+    whether its arms chose values before they ran.
     """
 
     label: str
@@ -22,6 +23,7 @@ class Version(NamedTuple):
     commit: str
     dirty: bool
     environment: Mapping[str, str]
+    tuned: bool = False
 
     @property
     def when(self) -> str:

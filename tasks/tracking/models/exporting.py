@@ -11,10 +11,12 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from federated.foundation.errors import BadInput
+from federated.report.text.about_tuning import tuning_lines
 from tasks.tracking.delivery.sending import address
 from tasks.tracking.models.adapter import ADAPTER, why_none
 from tasks.tracking.models.scoring import not_in_mlflow, run_of, uri_of
 from tasks.tracking.reading.artifacts import text_of
+from tasks.tracking.reading.studies import tuned_arms
 from tasks.tracking.server.failures import answered
 from tasks.tracking.server.store import connect
 
@@ -37,8 +39,19 @@ def export_adapter(model: str, out: Path) -> int:
         with TemporaryDirectory(dir=out.parent) as temporary:
             fetched = Path(client.download_artifacts(run_id, ADAPTER, temporary))
             size = sum(file.stat().st_size for file in fetched.iterdir())
+            if lines := _tuning(run_id):
+                with fetched.joinpath("README.md").open("a", encoding="utf-8") as readme:
+                    readme.write("\n".join(["", "## Tuning", "", *(f"- {line}" for line in lines), ""]))
             fetched.rename(out)
     return size
+
+
+def _tuning(run_id: str) -> list[str]:
+    """What the arm of a run tried and chose before, in lines; none where it did not."""
+    tags = connect().get_run(run_id).data.tags
+    parent = tags.get("mlflow.parentRunId")
+    arms = tuned_arms(parent) if parent else []
+    return [line for arm in arms if arm.arm == tags.get("arm") for line in tuning_lines(arm)]
 
 
 def _run_id(model: str) -> str:

@@ -11,6 +11,7 @@ from federated.foundation.errors import BadInput
 from federated.foundation.texts import listed
 from federated.report.versions.history import History, PastStudy
 from federated.study.names import study_name
+from federated.study.tuning.tuned import tuned_of
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.reading.places import in_its_place, takers
 from tasks.tracking.reading.search import last_values, runs_named, standing_runs, studies_named, study_names
@@ -60,10 +61,24 @@ def _past(parent: Parent, runs: Sequence[MlflowRun]) -> PastStudy:
         version=parent.version,
         run_id=info.run_id,
         results=last_values(runs),
-        arm_keys={run.data.tags["arm"]: run.data.tags.get("arm_key", "") for run in runs},
+        arm_keys=_arm_keys(parent, runs),
         expect=parent.bands,
         bands=tags.get("bands", ""),
         missed=tags.get("bands.missed", "").splitlines(),
         status=info.status,
         address=run_url(info.experiment_id, info.run_id),
+        tuned=_is_tuned(parent, runs),
     )
+
+
+def _is_tuned(parent: Parent, runs: Sequence[MlflowRun]) -> bool:
+    """Whether its arms chose values first; of older studies by an arm that ran as it was stated besides."""
+    return parent.version.tuned or any(tuned_of(run.data.tags["arm"]) for run in runs)
+
+
+def _arm_keys(parent: Parent, runs: Sequence[MlflowRun]) -> dict[str, str]:
+    """What is equal for arms of the same settings; an arm that chose them is another than one that has them stated."""
+    by_arm = {run.data.tags["arm"]: run.data.tags.get("arm_key", "") for run in runs}
+    if not _is_tuned(parent, runs):
+        return by_arm
+    return {arm: key if tuned_of(arm) else f"tuned {key}" for arm, key in by_arm.items()}

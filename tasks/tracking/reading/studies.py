@@ -21,13 +21,16 @@ from federated.report.findings.results import AT, within
 from federated.report.versions.version import Version
 from federated.study.further.bands import Bands
 from federated.study.further.prices import Prices
+from federated.tuning.found import ArmTuning, from_json
 from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.reading.naming import started, study_called
 from tasks.tracking.reading.results import COMMIT
 from tasks.tracking.reading.search import results_of_study, study_names
 from tasks.tracking.server.store import connect, tracking_uri
 
-STUDY_FILE = "study.yaml"
+STUDY_FILE, TUNING_FILE = "study.yaml", "tuning.json"
+TUNED = "tuned"
+"""The tag of studies whose arms chose values before they ran."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Parent:
             str(self.run.data.tags.get(COMMIT, "")),
             self.environment.get("git_uncommitted_changes") == "True",
             self.environment,
+            TUNED in self.run.data.tags,
         )
 
     @property
@@ -127,6 +131,12 @@ def find_parents(names: Sequence[str]) -> list[Parent]:
             f"{' and '.join(map(repr, same[0]))} are the same study in MLflow; name two different ones"
         )
     return parents
+
+
+def tuned_arms(parent_run_id: str) -> list[ArmTuning]:
+    """What the arms of a study tried and chose before they ran; [] where they did not."""
+    text = text_of(parent_run_id, TUNING_FILE)
+    return [] if text is None else from_json(text)
 
 
 def results_below(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from federated.study.study import StudyConfig
-from federated.tuning.found import ArmTuning, Cost, Finalist, Trial, as_json, from_json
+from federated.tuning.found import ArmTuning, Cost, Finalist, Trial, as_json
 from tasks.tracking.delivery.sending import create
-from tasks.tracking.reading.artifacts import files_of, text_of
+from tasks.tracking.reading.artifacts import files_of
+from tasks.tracking.reading.studies import TUNED, TUNING_FILE
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
 from tasks.tracking.server.limits import name_of, tags_of
 
-TUNING_FILE = "tuning.json"
 STATED_FILE = "stated.yaml"
 """The study as it was stated, with its tuning; its study.yaml has the arms as they chose."""
 
@@ -31,13 +31,8 @@ def log_tuning(parent_run_id: str, stated: StudyConfig, tuned: Sequence[ArmTunin
         in_all = {"bill/tuning_epsilon": arm.cost.epsilon} if arm.cost.epsilon else {}
         log_history(run_id, [(arm.cost.rounds, {**_spent(arm.cost), **in_all})])
         runs.end_run(run_id, "FINISHED")
+    runs.set_tags(parent_run_id, {TUNED: "True"})
     runs.log_files(parent_run_id, {TUNING_FILE: as_json(tuned), STATED_FILE: runs.as_yaml(stated)})
-
-
-def tuned_arms(parent_run_id: str) -> list[ArmTuning]:
-    """What the arms of a study tried and chose; [] where they did not."""
-    text = text_of(parent_run_id, TUNING_FILE)
-    return [] if text is None else from_json(text)
 
 
 def _log_trial(parent: str, study: str, arm: ArmTuning, trial: Trial) -> None:
@@ -64,7 +59,9 @@ def _scores(finalist: Finalist) -> str:
 
 
 def trials_table(arm: ArmTuning) -> dict[str, list[object]]:
-    """One row a trial."""
+    """One row a trial. trained: not where an earlier one had its values, whose outcome and cost it has."""
+    means = {finalist.number: finalist.mean for finalist in arm.finalists}
+    trained = [trial.number for trial in arm.trained]
     return {
         "trial": [trial.number + 1 for trial in arm.trials],
         **{path: [trial.values[path] for trial in arm.trials] for path in arm.space},
@@ -73,4 +70,8 @@ def trials_table(arm: ArmTuning) -> dict[str, list[object]]:
         "rounds": [trial.cost.rounds for trial in arm.trials],
         "megabytes": [trial.cost.megabytes for trial in arm.trials],
         "seconds": [trial.cost.seconds for trial in arm.trials],
+        "core_seconds": [trial.cost.used.get("bill/core_seconds") for trial in arm.trials],
+        "trained": [trial.number in trained for trial in arm.trials],
+        "finalist_score": [means.get(trial.number) for trial in arm.trials],
+        "chosen": [trial.number in trained and trial.values == arm.choice for trial in arm.trials],
     }

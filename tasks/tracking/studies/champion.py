@@ -28,6 +28,8 @@ from federated.report.questions.epsilons import promise_text
 from federated.report.text.model_card import model_card
 from federated.study.comparison import Comparison
 from federated.study.looks import Looks
+from federated.tuning.found import ArmTuning
+from federated.tuning.words import in_words
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.models.registry import (
     CHALLENGER,
@@ -51,10 +53,12 @@ _CONSTANT = "constant_answer"
 """Tag of a version whose arm does not beat a constant answer: what that one gets."""
 
 
-def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResult]) -> str:
+def register_best(
+    parent: Parent, judged: Comparison, results: Sequence[RunResult], tuned: Sequence[ArmTuning] = ()
+) -> str:
     """Register the model of a study's best arm, and decide whether it is the champion: what was done, in a line.
 
-    Empty where nothing was registered.
+    Empty where nothing was registered. tuned: what arms chose before they ran.
 
     A store without a registry, one that denies access to it, and a model of this name that is not fedstudy's are said
     in a line and fail nothing. Raises what says that MLflow is away.
@@ -62,7 +66,7 @@ def register_best(parent: Parent, judged: Comparison, results: Sequence[RunResul
     if judged.registry == "off":
         return ""
     try:
-        if (version := _register(parent, judged, _among(judged, results), results)) is None:
+        if (version := _register(parent, judged, _among(judged, results), results, tuned)) is None:
             return ""
         decision = decide(version) if judged.registry == CHAMPION else _wait(version)
         runs.set_tags(parent.run.info.run_id, {"registered": f"{version.name}/{version.version}: {decision}"})
@@ -82,7 +86,11 @@ def _among(judged: Comparison, results: Sequence[RunResult]) -> Sequence[RunResu
 
 
 def _register(
-    parent: Parent, judged: Comparison, among: Sequence[RunResult], results: Sequence[RunResult]
+    parent: Parent,
+    judged: Comparison,
+    among: Sequence[RunResult],
+    results: Sequence[RunResult],
+    tuned: Sequence[ArmTuning],
 ) -> ModelVersion | None:
     """among: the runs of the arms that are to be chosen from. results: of all arms."""
     robust = judged.interval == "robust"
@@ -101,7 +109,9 @@ def _register(
         show(f"the best arm, {arm}, has no one model that could be registered")
         return None
     others = promise_sentences(results, robust=robust)
-    card = model_card(parent.run.data.tags["study"], parent.description, with_clients(finished), run, others)
+    chosen = next((each for each in tuned if each.arm == arm), None)
+    name = parent.run.data.tags["study"]
+    card = model_card(name, parent.description, with_clients(finished), run, others, chosen)
     runs.log_files(parent.run.info.run_id, {CARD: card})
     tags = {
         "study": run.study,
@@ -115,6 +125,7 @@ def _register(
         "seeds": ", ".join(str(each.seed) for each in finished),
         "holdout": _holdout(run),
         _CONSTANT: _beside_constant(finished, arm, metric),
+        **({"tuned": in_words(chosen.choice)} if chosen is not None and chosen.choice else {}),
     }
     promised = promise_of(finished)
     if promised.epsilon is not None:

@@ -40,10 +40,10 @@ from tasks.tracking.reading.studies import (
     parent_of,
     require_one_metric,
     results_below,
+    tuned_arms,
 )
 from tasks.tracking.runs import runs
 from tasks.tracking.runs.history import log_history
-from tasks.tracking.runs.tuning import tuned_arms
 from tasks.tracking.server.failures import answered
 from tasks.tracking.server.limits import LONGEST_TAG
 from tasks.tracking.server.store import comparison_url, run_url
@@ -109,7 +109,8 @@ def _conclude(parent: Parent, judged: Comparison, results: Sequence[RunResult]) 
     log_history(run_id, [(0, _bill_metrics(report))])
     runs.log_files(run_id, {"report.html": outcome.report.read_bytes(), **as_files(outcome.pictures)})
     _describe(outcome, parent)
-    return replace(outcome, registered=register_best(parent, judged, report.results))
+    tuned = () if report.tuned is None else report.tuned.arms
+    return replace(outcome, registered=register_best(parent, judged, report.results, tuned))
 
 
 def _bill_metrics(report: Report) -> dict[str, float]:
