@@ -295,3 +295,15 @@ def test_verdicts_of_a_table_are_wrapped_between_words_and_its_intervals_are_not
     assert '<td class="words">inconclusive; 7 more seeds</td>' in shown
     assert "<td>0.842 [0.837,&nbsp;0.847]</td>" in shown
     assert "<td>shards(<wbr>per_client=2,<wbr>shift=1)</td>" in shown
+
+
+def test_words_stand_to_the_left_and_what_is_in_backticks_is_code() -> None:
+    note = "State `prices: <file>` (beside seeds)."
+    table = Table(
+        ["site", "read as", "examples", "share"], [["a", "number", "3", "–"], ["b", "–", "n/a", "–"]], note
+    )
+    page = templates().from_string('{% import "parts.html" as parts %}{{ parts.table(table) }}')
+    shown = page.render(table=table)
+    assert [table.in_words(at) for at in range(4)] == [True, True, False, False]
+    assert shown.count('class="words"') == 3  # the title and two cells
+    assert "State <code>prices: &lt;file&gt;</code> (beside seeds)." in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,12 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"breakable": _breakable, "kept_together": _kept_together, "base64": _base64}
+    made.filters |= {
+        "breakable": _breakable,
+        "kept_together": _kept_together,
+        "prose": _prose,
+        "base64": _base64,
+    }
     return made
 
 
@@ -41,6 +47,12 @@ def _breakable(text: str) -> Markup:
     """Escaped text that may go on in a new line after a bracket or comma, as arms have few spaces."""
     escaped = str(escape(visible(text)))
     return Markup(escaped.replace("(", "(<wbr>").replace(",", ",<wbr>"))
+
+
+def _prose(text: str) -> Markup:
+    """Escaped sentences in which what stands in backticks is code; of what is escaped already, the same."""
+    escaped = str(escape(text if isinstance(text, Markup) else visible(text)))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))
 
 
 def _kept_together(text: str) -> Markup:

@@ -55,7 +55,12 @@ def _share_closed(results: Sequence[RunResult], closed: GapClosed) -> str:
             "The share of the gap closed says little here, because local training is no better than giving every "
             f"example the same answer: {closed.arm} closes {share} of {gap}."
         )
-    return f"{closed.arm} closes {share} of {gap}."
+    beyond = (
+        "; a share above 1 is ahead of centralised training"
+        if closed.share is not None and closed.share > 1
+        else ""
+    )
+    return f"{closed.arm} closes {share} of {gap}{beyond}."
 
 
 def constant_sentences(results: Sequence[RunResult], metric: str, without: str = "") -> list[str]:

@@ -20,6 +20,12 @@ class Table:
     rows: Sequence[Row]
     note: str = ""
 
+    def in_words(self, at: int) -> bool:
+        """Whether a column holds words, which stand to the left, and not numbers: no cell begins otherwise than with a
+        letter, but for those without a value."""
+        cells = [row[at] for row in self.rows if row[at].strip("– ")]
+        return self.columns[at] == "verdict" or (bool(cells) and all(cell[0].isalpha() for cell in cells))
+
     def markdown(self, escaped: Callable[[str], str] = str) -> str:
         """The table in Markdown, without its note. escaped: makes text of a cell harmless."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
