@@ -1,6 +1,7 @@
 """What a person's environment does to Python and to libraries does not reach our files, checks and output."""
 
 import codecs
+import importlib
 import os
 import shlex
 import sqlite3
@@ -12,9 +13,11 @@ import pytest
 from mlflow.store.db.utils import create_sqlalchemy_engine_with_retry
 from sqlalchemy import text
 
+import flows
 from federated.machine.folders import database_url
 from flows.startup.interpreter import nearest, settled
 from flows.startup.search_path import without_working_folder
+from flows.startup.telemetry import SWITCHED_OFF
 from flows.terminal.progress_channel import progress_channel
 from tests.conftest import with_databases
 
@@ -270,3 +273,14 @@ def test_the_command_line_is_read_without_torch():
     """Loading torch takes seconds, and fails without a working folder; no command has been understood by then."""
     code = "import sys, flows.command_line; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_no_library_tells_its_makers_what_is_done_here_unless_a_person_wants_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in SWITCHED_OFF:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
+    importlib.reload(flows)  # as a worker imports it
+    wanted = {**SWITCHED_OFF, "RAY_USAGE_STATS_ENABLED": "1"}
+    assert {name: os.environ.get(name) for name in SWITCHED_OFF} == wanted

@@ -5,10 +5,7 @@ from typing import Annotated
 
 import typer
 
-from federated.foundation.errors import BadInput
 from flows.terminal.screen import console
-
-_MOST_DAYS = 100_000
 
 
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine")] = 5000) -> None:
@@ -47,8 +44,6 @@ def clean(
     from tasks.tracking.studies.cleaning import removable, remove
 
     screen = console()
-    if not 0 <= unused_for <= _MOST_DAYS:
-        raise BadInput(f"--unused-for {unused_for:g}: must be from 0 to {_MOST_DAYS:,} days")
     require_home()
     found = removable(unused_for, checkpoints=checkpoints)
     goes = [each for each in found if each.remove is not None]

@@ -22,6 +22,7 @@ from tasks.tracking.server.bin import above_runs, deleted_runs, files_without_ru
 from tasks.tracking.server.processes import others_live
 
 _SECONDS_A_DAY = 86_400
+_MOST_DAYS = 100_000
 _KEPT = {
     "data sets as they were read": DATASETS,
     "features of frozen parts": FOLDER,
@@ -43,8 +44,10 @@ class Removable(NamedTuple):
 def removable(days: float, *, checkpoints: bool) -> list[Removable]:
     """Everything that was not used for so many days, by kind; kinds of which there is nothing are left out.
 
-    checkpoints: whether those of unfinished runs go too, after which `--resume` begins these afresh.
+    checkpoints: whether those of unfinished runs go too, after which `--resume` begins these afresh. Raises BadInput.
     """
+    if not 0 <= days <= _MOST_DAYS:
+        raise BadInput(f"unused-for: {days:g} must be from 0 to {_MOST_DAYS:,} days")
     since = time.time() - days * _SECONDS_A_DAY
     found = [_of_paths(kind, unused(below, since), partial(_forget, since)) for kind, below in _KEPT.items()]
     of_runs = _of_paths("checkpoints of unfinished runs", old_checkpoints(since), _unlink)
