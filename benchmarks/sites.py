@@ -1,5 +1,7 @@
 """Faulty sites, and how often they are named: `python -m benchmarks.sites [--seeds 40]`.
 
+`--write studies/sites_of_digits.npz` writes the data of `studies/join_or_not.yaml` instead.
+
 Handwritten digits at eight sites, dealt anew with each seed: one calls every digit by the next one, one is a copy of
 another. With each seed alone, a logistic model is trained without each site in turn, and the report's own rules are
 applied: which sites stand apart, which are copies, which have the lowest Shapley value; the same without any fault says
@@ -14,13 +16,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from federated.coalitions.game import shapley
 from federated.coalitions.training import client_scores, coalition_scores, site_measure
 from federated.config.run import RunConfig
+from federated.datasets.digits import digits
 from federated.machine.torch_threads import torch_threads
 from federated.report.joining.differences import outlying_low
 from federated.rounds import train_rounds
@@ -31,6 +34,20 @@ from federated.run.setup import initial_state, prepare
 _SITES = [f"site {at}" for at in range(8)]
 _WRONG, _COPY, _COPIED = _SITES[6], _SITES[7], _SITES[0]
 _DELTA = 0.01
+
+
+TOWNS = ("Bergen", "Graz", "Lille", "Padua", "Porto", "Turku")
+"""The sites of the study that ships; Ulm holds a copy of what Bergen holds, and Turku has wrong labels."""
+
+
+def towns() -> dict[str, Any]:
+    """The digits in turn at seven sites: Turku calls every digit by the next one, and Ulm has what Bergen has."""
+    examples = digits()()
+    sites = np.array(TOWNS)[np.arange(len(examples.inputs)) % len(TOWNS)]
+    called = np.where(sites == "Turku", (examples.targets + 1) % 10, examples.targets)
+    rows = np.concatenate([np.arange(len(sites)), np.flatnonzero(sites == "Bergen")])
+    names = np.concatenate([sites, np.full(len(rows) - len(sites), "Ulm")])
+    return {"inputs": examples.inputs[rows], "targets": called[rows].astype(np.uint8), "client_ids": names}
 
 
 class Named(NamedTuple):
@@ -87,7 +104,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print how often faults are named and sound sites are, and what exact values cost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=40)
-    seeds = range(parser.parse_args(arguments).seeds)
+    parser.add_argument("--write", type=Path, help="write the data of the study that ships to this file")
+    asked = parser.parse_args(arguments)
+    if asked.write:
+        np.savez_compressed(asked.write, **towns())
+        return
+    seeds = range(asked.seeds)
     with tempfile.TemporaryDirectory() as folder, torch_threads(1):
         found: dict[bool, list[Named]] = {True: [], False: []}
         for faults, seed in ((faults, seed) for faults in found for seed in seeds):

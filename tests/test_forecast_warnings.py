@@ -68,7 +68,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no own share": (
         {"partitioner": "OWN:tiny", "holdout": {"client": 0.2}},
-        "holdout.client: 5 of 6 clients have too few examples (or groups, or times) for a share of 0.2",
+        "holdout.client: 5 of 6 clients (1, 2, 3, 4, 5) have too few examples (or groups, or times) for a share of 0.2",
     ),
     "untrained class": (
         {"partitioner": "OWN:lacking"},

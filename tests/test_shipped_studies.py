@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from federated.federation.federation import partition_clients
 from federated.foundation.errors import BadInput
 from federated.study.study import StudyConfig, read_study
 from tests.test_study import names
@@ -51,6 +53,23 @@ def test_the_linear_regression_is_ten_clients_of_a_hundred_points() -> None:
     assert run.config.clients == 10
     assert run.config.dataset.arguments["size"] * 0.8 / run.config.clients == 100
     assert run.config.cohort.size_among(10) == 5
+
+
+def test_the_seven_sites_hold_digits_one_with_wrong_labels_and_one_as_a_copy() -> None:
+    """By what scikit-learn has: Turku calls every digit by the next one, and Ulm has what Bergen has."""
+    from sklearn.datasets import load_digits
+
+    with np.load(ROOT / "studies" / "sites_of_digits.npz") as held:
+        inputs, called, sites = (held[name] for name in ("inputs", "targets", "client_ids"))
+    images, digits = load_digits(return_X_y=True)
+    rows = np.r_[: len(digits), : len(digits) : 6]
+    np.testing.assert_array_equal(np.rint(inputs.reshape(len(rows), -1) * (16 / 255)), images[rows])
+    wrong = sites == "Turku"
+    np.testing.assert_array_equal(called, (digits[rows] + wrong) % 10)
+    copies = [inputs[sites == name] for name in ("Bergen", "Ulm")]
+    np.testing.assert_array_equal(*copies)
+    (run, *_) = read_study(ROOT / "studies" / "join_or_not.yaml").runs()
+    assert partition_clients(run.config).names == tuple(sorted(set(sites)))
 
 
 def test_a_study_of_some_arms_has_their_runs_and_keys():

@@ -11,9 +11,12 @@ from federated.config.evaluation import MAIN
 from federated.config.run import RunConfig
 from federated.examples.duplicates import copies_of
 from federated.federation.federation import Federation
+from federated.foundation.texts import listed
 from federated.holdouts.time_series import sign_of_time
 from federated.metrics.client_intervals import FEWEST_CLIENTS
 from federated.metrics.dictionary.stated import CHOOSING, NEVER_TRAINED, judges
+
+_MOST_NAMED = 5
 
 
 def of_held_out(config: RunConfig, federation: Federation) -> list[str]:
@@ -86,11 +89,12 @@ def _of_own_shares(config: RunConfig, federation: Federation) -> Iterable[str]:
     if not config.holdout.client:
         return
     own = sizes_of(federation.own_held_out)
-    without = int(((own == 0) & (federation.sizes > 0)).sum())
-    if without:
+    without = np.flatnonzero((own == 0) & (federation.sizes > 0))
+    if len(without):
+        names = listed([federation.names[at] for at in without], _MOST_NAMED)
         yield (
-            f"holdout.client: {without} of {len(own)} clients have too few examples (or groups, or times) for a share "
-            f"of {config.holdout.client:g}, so nothing is known of what the model does for them"
+            f"holdout.client: {len(without)} of {len(own)} clients ({names}) have too few examples (or groups, or "
+            f"times) for a share of {config.holdout.client:g}, so nothing is known of what the model does for them"
         )
     classes, targets = federation.examples.classes, federation.examples.targets
     if classes is None:

@@ -93,7 +93,7 @@ def value_text(others: Difference, metric: str) -> str:
 
 def _sentences(found: Joining, *, several: bool) -> list[str]:
     of = f" ({found.arm})" if several else ""
-    said = [f"{joined.site}{of} {verdict_text(joined, found.metric)}." for joined in found.joined]
+    said = [_verdict_sentence(joined, found.metric, of) for joined in found.joined]
     said += _hurting(found, of)
     for apart in found.apart:
         label, score, usual = (
@@ -109,6 +109,13 @@ def _sentences(found: Joining, *, several: bool) -> list[str]:
     said += [_copy_sentence(copy, of) for copy in found.copies]
     said += [_group_sentence(left, found.metric, of) for left in found.groups]
     return said
+
+
+def _verdict_sentence(joined: Joined, metric: str, of: str) -> str:
+    whose = f"{joined.site}{of}"
+    if joined.gain.verdict == "inconclusive":
+        whose = f"Of {whose} it is"
+    return f"{whose} {verdict_text(joined, metric)}."
 
 
 def _hurting(found: Joining, of: str) -> list[str]:
@@ -135,8 +142,11 @@ def _group_sentence(left: Left, metric: str, of: str) -> str:
     """What the others lose where several sites leave, in the sense of `_lost_text`."""
     lost = _lost_text(left.others, metric)
     verb = lost.replace("loses ", "would lose ").replace("gains ", "would gain ")
-    said = verb if verb != lost else f"would lose: {lost}"
-    return f"If {' and '.join(left.sites)}{of} left together, the others {said}."
+    if lost.startswith("undecided"):
+        said = f"it is undecided whether the others would lose{lost.removeprefix('undecided')}"
+    else:
+        said = f"the others {verb if verb != lost else f'would lose {lost}'}"
+    return f"If {' and '.join(left.sites)}{of} left together, {said}."
 
 
 def _leaving_cells(found: Joining, left: Left | None) -> list[str]:
