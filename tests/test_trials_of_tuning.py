@@ -23,7 +23,7 @@ from federated.study.tuning.space import values_of
 from federated.tuning.arms import check_tuned, judging_examples, storage_of, trial_seeds, tune_arm
 from federated.tuning.found import ArmTuning, Cost, Finalist, Trial
 from federated.tuning.judged import judged_by, without_judged
-from federated.tuning.search import search, stored
+from federated.tuning.search import Rule, search, stored
 from federated.tuning.trial import Pruned, Scored, metric_of, scored
 from federated.tuning.words import certainty, chosen_in_words
 from tests.conftest import config_of
@@ -72,6 +72,22 @@ def test_what_a_killed_process_left_half_written_is_taken_away(tmp_path: Path) -
             again = search(asked("tpe", trials=trials), kept, hill, lambda trial: None)
     with stored(tmp_path / "whole.log", "arm") as kept:
         assert again == search(asked("tpe", trials=6), kept, hill, lambda trial: None)
+
+
+@pytest.mark.parametrize("rule", ["tpe", "asha"])
+def test_where_less_is_better_the_same_trials_are_made_of_the_negated_scores(
+    rule: Rule, tmp_path: Path
+) -> None:
+    def valley(values: Mapping[str, Any], pruned: Pruned) -> Scored:
+        found = hill(values, lambda at, score: pruned(at, -score))
+        return found._replace(score=-(found.score or 0.0))
+
+    wanted = asked(rule, trials=12)
+    with stored(tmp_path / "high.log", "arm") as kept:
+        high = search(wanted, kept, hill, lambda trial: None)
+    with stored(tmp_path / "low.log", "arm") as kept:
+        low = search(wanted._replace(higher_is_better=False), kept, valley, lambda trial: None)
+    assert [(each.values, each.ended) for each in low] == [(each.values, each.ended) for each in high]
 
 
 def test_a_training_that_diverges_costs_what_it_sent(tmp_path: Path) -> None:

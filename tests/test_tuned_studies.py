@@ -21,6 +21,7 @@ from federated.study.tuning.tuned import tuned, untuned
 from federated.tuning.found import Cost
 from flows.batches import without_twins
 from flows.notebook.frames import tuning_frame
+from flows.work_pool.pooled_run import received, sent
 from tasks.tracking.reading.past import history_of
 from tasks.tracking.server.store import connect, experiment_id
 from tasks.tracking.studies.taking import take_finished
@@ -57,6 +58,14 @@ def test_two_arms_that_are_one_training_never_train_at_once() -> None:
     )
     assert [len(part) for part in without_twins(networks.runs())] == [2, 2, 2]
     assert without_twins([]) == []
+
+
+def test_a_worker_of_a_pool_gets_a_run_as_it_is(home: Path) -> None:
+    """With the anchors of the arm as it was stated, which it would not have by the values that it chose."""
+    stated = study(anchors=["centralised"])
+    made = tuned(stated, {"tuned": {RATE: 0.5}, "centralised": {RATE: 0.2}})
+    assert [received(sent(each)) for each in made.runs()] == made.runs()
+    assert len({received(sent(each)).anchor_key for each in made.runs()}) == 1
 
 
 def test_a_card_says_what_was_tuned_on_what_and_what_was_chosen() -> None:

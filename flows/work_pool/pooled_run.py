@@ -28,6 +28,7 @@ def sent(run: Run) -> Sent:
         "arm": run.arm,
         "order": run.order,
         "overrides": dict(run.overrides),
+        "anchor_key": run.anchor_key,
         "config": run.config.model_dump(mode="json"),
         "own_code": own_code(run.config),
         "roots": [str(root) for root in roots_in(run.config)],
@@ -61,7 +62,7 @@ def received(run: Sent) -> Run:
         ) from error
     if changed := sorted(name for name, _ in own_code(config).items() ^ run["own_code"].items()):
         raise BadInput(f"{changed[0]} is another code on this worker than where the study was started")
-    return Run(run["arm"], config, run["order"], run["overrides"])
+    return Run(run["arm"], config, run["order"], run["overrides"], run["anchor_key"])
 
 
 @flow(name="pooled-run", flow_run_name="{name}", validate_parameters=False)

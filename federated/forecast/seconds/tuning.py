@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from federated.config.run import RunConfig
 from federated.forecast.forecast import forecast_study
+from federated.forecast.overheads import overheads
 from federated.forecast.summary import ArmForecast, Forecast, TuningForecast
 from federated.metrics.durations import duration
 from federated.run.setup import prepare
@@ -87,7 +88,10 @@ def _of_arm(arm: ArmForecast, config: RunConfig, space: Space, tuning: Tuning) -
         "communication/downlink_bytes_total": times * arm.downlink.expected / arm.runs,
     }
     epsilon = trainings * _epsilon(config, tuning) if _EPSILON in arm.used else 0.0
-    return TuningForecast(arm.arm, trainings, times * arm.seconds / arm.runs, used, epsilon)
+    alone = max(
+        arm.seconds / arm.runs - overheads().run, 0.0
+    )  # a trial has no run in MLflow, no model and no pictures
+    return TuningForecast(arm.arm, trainings, times * alone, used, epsilon)
 
 
 def _epsilon(config: RunConfig, tuning: Tuning) -> float:
