@@ -136,8 +136,31 @@ def test_the_report_has_tuning_beside_all_runs_untuned_ones_included() -> None:
 def test_a_study_whose_arms_all_chose_what_was_stated_has_its_differences_before() -> None:
     runs = [run(name, seed) for name in ("a", "b") for seed in range(3)]
     report, _ = page_of([arm("a"), arm("b")], None, runs)
-    (row,) = report.differences.rows
-    assert row[1] == row[3] != "–"
+    baseline, row = report.differences.rows
+    assert row[3:5] == row[5:7] != ["–", "–"]
+    assert baseline == ["a", row[1], row[1], "–", "baseline", "–", "baseline"]
+    assert report.verdict[-1] == "Tuning all arms alike changes no verdict against a."
+
+
+def test_a_lead_that_was_the_rate_s_alone_is_gone_after_tuning_and_the_verdict_says_so() -> None:
+    def scored(name: str, *scores: float) -> list[RunResult]:
+        history = [((7, {"generalisation/test_accuracy": score}),) for score in scores]
+        return [run(name, seed, history=each) for seed, each in enumerate(history)]
+
+    tuned = [*scored("plain", 0.8, 0.81, 0.79), *scored("lucky", 0.801, 0.8105, 0.791)]
+    stated = [*scored("plain · untuned", 0.5, 0.51, 0.49), *scored("lucky · untuned", 0.8, 0.82, 0.8)]
+    report, page = page_of([arm("plain"), arm("lucky")], None, [*tuned, *stated])
+    assert report.differences.columns[:3] == ("arm", "test accuracy before", "test accuracy after")
+    assert [row[:3] for row in report.differences.rows] == [
+        ["plain", "0.500", "0.800"],
+        ["lucky", "0.807", "0.801"],
+    ]
+    (said,) = [sentence for sentence in report.verdict if sentence.startswith("Tuning")]
+    assert said.startswith(
+        "Tuning all arms alike changes the verdict against plain on lucky (as stated better, +0.307 ["
+    )
+    assert said.endswith("; tuned no difference, +0.001 [0.000, +0.002]).")
+    assert said in page
 
 
 def of_arm(name: str, runs: int = 2) -> ArmForecast:

@@ -28,7 +28,12 @@ from federated.report.questions.plain_words import plain_words
 from federated.report.text.scored_on import scored_on
 from federated.report.text.sentences import sentences
 from federated.report.text.table import Table
-from federated.report.tuning.before_and_after import Tuned, differences_table, pairs_before
+from federated.report.tuning.before_and_after import (
+    Tuned,
+    differences_table,
+    pairs_before,
+    tuning_sentences,
+)
 from federated.report.versions.arm_by_arm import compare_versions
 from federated.report.versions.differences import version_sentences
 from federated.report.versions.version import Version
@@ -95,8 +100,14 @@ class Report:
         """Each comparison with the baseline before tuning and after it; without rows where nothing was tuned."""
         if self.tuned is None:
             return Table((), ())
-        before = pairs_before(self.tuned, self.pairs, self.delta, self.looks_taken, robust=self.robust)
-        return differences_table(before, self.pairs)
+        return differences_table(self.tuned, self.results, self.pairs_before, self.pairs)
+
+    @cached_property
+    def pairs_before(self) -> list[Paired]:
+        """The comparisons of the arms as they were stated before they were tuned; [] where none was."""
+        if self.tuned is None:
+            return []
+        return pairs_before(self.tuned, self.pairs, self.delta, self.looks_taken, robust=self.robust)
 
     @property
     def studies(self) -> list[str]:
@@ -149,6 +160,7 @@ class Report:
         return [
             *plain,
             *sentences(self.results, self.pairs, self.delta, robust=self.robust, answered=answered),
+            *tuning_sentences(self.pairs_before, self.pairs),
         ]
 
     @cached_property

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from federated.metrics.names import metric_label
+from federated.report.findings.by_seed import interval_over_seeds
 from federated.report.findings.results import RunResult, arms_of
 from federated.report.findings.verdicts import Paired, compare_paired
-from federated.report.text.numbers_as_text import NOTHING, number
+from federated.report.text.numbers_as_text import NOTHING, decimals_of, number
+from federated.report.text.phrases import difference_text, first_few
 from federated.report.text.table import Table
 from federated.study.looks import Looks
 from federated.study.tuning.tuned import tuned_of
@@ -77,25 +79,60 @@ def pairs_before(
     return compare_paired(tuned.before, baseline, delta, looks, robust=robust)
 
 
-def differences_table(before: Sequence[Paired], after: Sequence[Paired]) -> Table:
-    """A row for each arm against the baseline: the difference before and after, with intervals and verdicts."""
-    first = {pair.arm: pair for pair in before}
-    rows = [[pair.arm, *_difference(first.get(pair.arm)), *_difference(pair)] for pair in after]
+def differences_table(
+    tuned: Tuned, results: Sequence[RunResult], before: Sequence[Paired], after: Sequence[Paired]
+) -> Table:
+    """A row for each arm, the baseline first: its score and its difference from the baseline, before and after.
+
+    results: the runs that are compared.
+    """
+    if not after:
+        return Table((), ())
+    baseline, metric, label = after[0].baseline, after[0].metric, metric_label(after[0].metric)
+    first, last = ({pair.arm: pair for pair in pairs} for pairs in (before, after))
+
+    def scores(arm: str) -> list[str]:
+        means = [_mean(tuned.before, arm, metric), _mean(results, arm, metric)]
+        return [number(mean, decimals_of(metric, mean)) for mean in means]
+
+    rows = [
+        [baseline, *scores(baseline), NOTHING, "baseline", NOTHING, "baseline"],
+        *([arm, *scores(arm), *_difference(first.get(arm)), *_difference(last[arm])] for arm in last),
+    ]
     note = (
-        f"Differences are arm minus {after[0].baseline}, paired by seed, on the data that judge; each side is "
-        "corrected for its comparisons. Before: every arm as the study file states it. After: with its own "
-        "choice."
-        if after
-        else ""
+        f"Differences are arm minus {baseline}, paired by seed, on the data that judge; each side is corrected for its "
+        "comparisons. Before: every arm as the study file states it. After: with its own choice."
     )
-    return Table(("arm", "before tuning", "verdict", "after tuning", "verdict"), rows, note)
+    columns = ("arm", f"{label} before", f"{label} after", "difference before", "verdict before")
+    return Table((*columns, "difference after", "verdict after"), rows, note)
+
+
+def _mean(results: Sequence[RunResult], arm: str, metric: str) -> float | None:
+    """Over the seeds that finished."""
+    return interval_over_seeds([run for run in results if run.arm == arm], metric)[0]
 
 
 def _difference(pair: Paired | None) -> list[str]:
     if pair is None or pair.estimate is None:
-        return ["–", "–"]
-    ends = f" [{pair.interval.low:+.3f}, {pair.interval.high:+.3f}]" if pair.interval else ""
-    return [f"{pair.estimate:+.3f}{ends}", pair.verdict]
+        return [NOTHING, NOTHING]
+    return [difference_text(pair), pair.verdict]
+
+
+def tuning_sentences(before: Sequence[Paired], after: Sequence[Paired]) -> list[str]:
+    """The verdicts that are other ones once every arm has chosen its values; [] where nothing is compared before."""
+    first = {pair.arm: pair for pair in before if pair.estimate is not None}
+    pairs = [(first[pair.arm], pair) for pair in after if pair.arm in first and pair.estimate is not None]
+    if not pairs:
+        return []
+    changed = [
+        f"{now.arm} (as stated {was.verdict}, {difference_text(was)}; tuned {now.verdict}, {difference_text(now)})"
+        for was, now in pairs
+        if was.verdict != now.verdict
+    ]
+    baseline = after[0].baseline
+    if changed:
+        return [f"Tuning all arms alike changes the verdict against {baseline} on {first_few(changed)}."]
+    return [f"Tuning all arms alike changes no verdict against {baseline}."]
 
 
 def choices_table(tuned: Tuned) -> Table:
