@@ -43,10 +43,12 @@ def _scores(finished: Sequence[RunResult], own: Sequence[RunResult], always: Col
     on_own = own_metric(finished, metric) or metric.replace("/test_", "/client_")
     clustered = any(CLUSTERS in run.metric_names for run in own)
     which = "its own model or that of its cluster" if clustered else "its own model"
-    said = (
-        f"Every client has {which} in {first_few(arms, _MOST)}. {capitalised(metric_label(on_test(metric)))} is "
-        "then measured on a part of the central test set, which is not drawn from the client's own data."
-    )
+    said = f"Every client has {which} in {first_few(arms, _MOST)}."
+    if metric == on_test(metric):
+        said += (
+            f" {capitalised(metric_label(metric))} is then measured on a part of the central test set, which is not "
+            "drawn from the client's own data."
+        )
     if beside := arms_of([run for run in own if run.own_models_not_covered]):
         said += (
             f" These models and their scores are not covered by the epsilon of {first_few(beside, _MOST)}."
