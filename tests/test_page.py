@@ -220,6 +220,11 @@ def test_what_is_invisible_is_written_out_on_the_page() -> None:
     assert shown.endswith(" cG5n")
 
 
+def test_a_number_is_not_broken_at_its_comma() -> None:
+    page = templates().from_string("{{ text | breakable }}")
+    assert page.render(text="qsgd(bits=4,norm=1) 2,443") == "qsgd(<wbr>bits=4,<wbr>norm=1) 2,443"
+
+
 def many_arms(count: int) -> list[RunResult]:
     """`count` arms of two seeds on one partition, the later the better; arm 7 is cheap."""
     made = []

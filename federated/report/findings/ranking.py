@@ -158,12 +158,13 @@ def _optional_cell(runs: Sequence[RunResult], metric: str) -> str:
 def _levels(runs: Sequence[RunResult], main: str) -> dict[str, str]:
     """The levels beside the gaps, by the measure of the gaps: a small gap may be one of a poor model.
 
-    Like the gaps they are of all clients' examples together, where sentences have means over clients.
+    Like the gaps they are of all clients' examples together, where sentences have means over clients. What arms are
+    ranked by has a column already.
     """
     own = site_metric(runs, main)
     names = {gap: own.replace("/client_", f"/{held_out}_") for gap, held_out in _LEVELS.items()}
-    measured = {gap: name for gap, name in names.items() if any(gap in run.metric_names for run in runs)}
-    return {f"{metric_label(name)}, pooled": _with_interval(runs, name) for name in measured.values()}
+    logged = [name for gap, name in names.items() if any(gap in run.metric_names for run in runs)]
+    return {f"{metric_label(name)}, pooled": _with_interval(runs, name) for name in logged if name != main}
 
 
 def _is_baseline(summary: ArmSummary, pairs: Sequence[Paired]) -> bool:

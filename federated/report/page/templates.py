@@ -44,9 +44,9 @@ def _seen(value: object) -> object:
 
 
 def _breakable(text: str) -> Markup:
-    """Escaped text that may go on in a new line after a bracket or comma, as arms have few spaces."""
+    """Escaped text that may go on in a new line after a bracket or comma, as arms have few spaces; within no number."""
     escaped = str(escape(visible(text)))
-    return Markup(escaped.replace("(", "(<wbr>").replace(",", ",<wbr>"))
+    return Markup(re.sub(r"(\(|,(?!\d))", r"\1<wbr>", escaped))
 
 
 def _prose(text: str) -> Markup:
