@@ -304,11 +304,10 @@ def test_verdicts_of_a_table_are_wrapped_between_words_and_its_intervals_are_not
 
 def test_words_stand_to_the_left_and_what_is_in_backticks_is_code() -> None:
     note = "State `prices: <file>` (beside seeds)."
-    table = Table(
-        ["site", "read as", "examples", "share"], [["a", "number", "3", "–"], ["b", "–", "n/a", "–"]], note
-    )
+    rows = [["a", "number", "3", "–", "17 to 90"], ["b", "–", "n/a", "–", "2 values: yes, no"]]
+    table = Table(["site", "read as", "examples", "share", "values"], rows, note)
     page = templates().from_string('{% import "parts.html" as parts %}{{ parts.table(table) }}')
     shown = page.render(table=table)
-    assert [table.in_words(at) for at in range(4)] == [True, True, False, False]
-    assert shown.count('class="words"') == 3  # the title and two cells
+    assert [table.in_words(at) for at in range(5)] == [True, True, False, False, True]
+    assert shown.count('class="words"') == 6  # two titles and four cells
     assert "State <code>prices: &lt;file&gt;</code> (beside seeds)." in shown

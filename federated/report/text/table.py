@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 Row = Sequence[str]
+_IN_WORDS = ("verdict", "values")
+"""Titles of columns that hold words, also where a cell begins with a number."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Table:
         """Whether a column holds words, which stand to the left, and not numbers: no cell begins otherwise than with a
         letter, but for those without a value."""
         cells = [row[at] for row in self.rows if row[at].strip("– ")]
-        return self.columns[at] == "verdict" or (bool(cells) and all(cell[0].isalpha() for cell in cells))
+        return self.columns[at] in _IN_WORDS or (bool(cells) and all(cell[0].isalpha() for cell in cells))
 
     def markdown(self, escaped: Callable[[str], str] = str) -> str:
         """The table in Markdown, without its note. escaped: makes text of a cell harmless."""
