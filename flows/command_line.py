@@ -1,4 +1,4 @@
-"""`./fedstudy`: init, run, preview, list, compare, score, export, promote, automations, ui, sync, clean."""
+"""`./fedstudy`: init, preview, run, list, compare, score, export, promote, automations, ui, sync, clean."""
 
 import sys
 from pathlib import Path
@@ -52,55 +52,6 @@ Seeds = Annotated[str | None, typer.Option(help="Seeds instead of the file's: 0,
 
 
 @app.command()
-def run(
-    study: StudyFile,
-    settings: Settings = None,
-    seeds: Seeds = None,
-    allow_code: AllowCode = None,
-    arm: Annotated[
-        list[str] | None, typer.Option(metavar="ARM", help="Run this arm alone, by its name; repeatable")
-    ] = None,
-    workers: Annotated[
-        str,
-        typer.Option(help="Runs at a time, each in a process of its own; or pool:NAME, a Prefect work pool"),
-    ] = "1",
-    resume: Annotated[
-        bool,
-        typer.Option(help="Go on: unfinished runs from their checkpoints; finished ones are not run again"),
-    ] = False,
-    forecast: Annotated[
-        bool, typer.Option("--forecast", help="Say what the study would take, and stop")
-    ] = False,
-) -> None:
-    """Run a study: every arm with every seed, then the comparison."""
-    command_begins()
-    from federated.user_code.source import allow
-
-    screen = console()
-    allow(allow_code or [], study.parent)
-    if forecast:
-        with shown_while_waiting(screen), doing("reading the study"):
-            from flows.terminal.forecast import show_forecast
-
-            config = _study(study, settings, seeds, arm)
-        _end_with(show_forecast(config, workers_in(workers), screen, take_beginning()))
-    require_home()
-    with prefect_api() as prefect:  # it starts while the rest is imported and the study checked
-        with imports_kept(), shown_while_waiting(screen), doing("reading the study"):
-            config = _study(study, settings, seeds, arm)
-            say_start(config, screen)
-            from flows.study_run import run_study
-            from flows.terminal.outcome import show_disk, show_outcome
-
-        outcome, failure = run_study(config, prefect, workers, resume, screen, "`run ... --resume`")
-    show_disk(screen)
-    if outcome is not None:
-        show_outcome(outcome, screen)
-    if failure:
-        end(failure, 1)
-
-
-@app.command()
 def init(
     data: Annotated[
         Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or JSON lines file, or a folder of images")
@@ -148,6 +99,55 @@ def preview(
         allow(allow_code or [], study.parent)
         config = _study(study, settings, seeds)
     _end_with(show_preview(config, screen, save))
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    allow_code: AllowCode = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(metavar="ARM", help="Run this arm alone, by its name; repeatable")
+    ] = None,
+    workers: Annotated[
+        str,
+        typer.Option(help="Runs at a time, each in a process of its own; or pool:NAME, a Prefect work pool"),
+    ] = "1",
+    resume: Annotated[
+        bool,
+        typer.Option(help="Go on: unfinished runs from their checkpoints; finished ones are not run again"),
+    ] = False,
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Say what the study would take, and stop")
+    ] = False,
+) -> None:
+    """Run a study: every arm with every seed, then the comparison."""
+    command_begins()
+    from federated.user_code.source import allow
+
+    screen = console()
+    allow(allow_code or [], study.parent)
+    if forecast:
+        with shown_while_waiting(screen), doing("reading the study"):
+            from flows.terminal.forecast import show_forecast
+
+            config = _study(study, settings, seeds, arm)
+        _end_with(show_forecast(config, workers_in(workers), screen, take_beginning()))
+    require_home()
+    with prefect_api() as prefect:  # it starts while the rest is imported and the study checked
+        with imports_kept(), shown_while_waiting(screen), doing("reading the study"):
+            config = _study(study, settings, seeds, arm)
+            say_start(config, screen)
+            from flows.study_run import run_study
+            from flows.terminal.outcome import show_disk, show_outcome
+
+        outcome, failure = run_study(config, prefect, workers, resume, screen, "`run ... --resume`")
+    show_disk(screen)
+    if outcome is not None:
+        show_outcome(outcome, screen)
+    if failure:
+        end(failure, 1)
 
 
 @app.command("list")
