@@ -188,6 +188,8 @@ def test_no_file_is_a_pickle_or_names_a_path_of_this_machine_and_the_example_is_
     ready = ready_examples(own_table(), np.arange(6), None)
     written(tmp_path / "model", ready, module_for(ready), "files")
     assert pickles_in(tmp_path / "model") == []
+    (code,) = (tmp_path / "model" / "code").iterdir()  # one file, as a server takes a request for each
+    assert code.name.endswith(".zip")
     stated = (tmp_path / "model" / "MLmodel").read_text()
     assert str(tmp_path) not in stated
     assert str(Path(__file__).parents[1]) not in stated

@@ -214,11 +214,14 @@ def _save_by_mlflow(folder: Path, parts: Path, learnt: Preprocessing, form: dict
     with TemporaryDirectory() as temporary:
         copy = Path(temporary, code)
         shutil.copytree(_ROOM, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        packed = shutil.make_archive(
+            str(copy), "zip", temporary, code
+        )  # a server takes a request for each file
         mlflow.pyfunc.save_model(
             str(folder),
             python_model=str(_SERVED),
             artifacts={"model": str(parts)},
-            code_paths=[str(copy)],
+            code_paths=[packed],
             model_config={"code": code},
             signature=signature_of(example, form),
             input_example=example,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ class RawRowsModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model in the folder that is logged beside this file."""
         folder = Path(context.artifacts["model"])
-        predictor = importlib.import_module(f"{context.model_config['code']}.predictor")
+        code = context.model_config["code"]
+        _import_from(folder.parents[1] / "code" / f"{code}.zip")
+        predictor = importlib.import_module(f"{code}.predictor")
         allowed = bool(MLFLOW_ALLOW_PICKLE_DESERIALIZATION.get())  # type: ignore[no-untyped-call]
         self._predictor = predictor.Predictor(folder, _frozen(folder), allow_pickle=allowed)
 
@@ -33,6 +36,12 @@ class RawRowsModel(PythonModel):
         """Answers, one row for each row given. model_input: an array, for models of arrays."""
         answers: pd.DataFrame = self._predictor.predict(model_input)
         return answers
+
+
+def _import_from(archive: Path) -> None:
+    """Let Python find what is packed in a file, as MLflow does for a folder."""
+    if str(archive) not in sys.path:
+        sys.path.insert(0, str(archive))
 
 
 def _frozen(folder: Path) -> Path | None:
