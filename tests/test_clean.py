@@ -39,22 +39,26 @@ def test_clean_lists_first_and_then_removes_what_is_old(home: Path, command: Com
     program = old(home / "programs" / "program-1a" / "program.pt2")
     used = old(home / "features" / "trunk-2b" / "features.npy", days=1)
     unfinished = old(home / "checkpoints" / "key.safetensors")
+    trials, newer = old(home / "tuning" / "3c.log"), old(home / "tuning" / "4d.log", days=1)
     orphan = old(home / "artifacts" / "ours" / ("0" * 32) / "artifacts" / "model.bin")
     os.utime(orphan.parents[1], (0, 0))
     before = all_below(home)
     code, said, _ = command("clean")
     assert code == 0
     assert "exported programs" in said
+    assert "trials of tuned studies" in said
     assert "files of runs that MLflow no longer has" in said
     assert "stays: --checkpoints" in said
     assert "features" not in said.partition("There is")[0]
-    assert "2.0 kB would go; `--yes` removes it" in said
+    assert "3.0 kB would go; `--yes` removes it" in said
     assert all_below(home) >= before
     code, said, _ = command("clean", "--yes")
-    assert "2.0 kB removed" in said
-    assert [each.exists() for each in (program, orphan, used, unfinished, others)] == [
+    assert "3.0 kB removed" in said
+    assert [each.exists() for each in (program, orphan, trials, newer, used, unfinished, others)] == [
         False,
         False,
+        False,
+        True,
         True,
         True,
         True,

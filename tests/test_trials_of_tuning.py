@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from federated.study.study import read_study
 from federated.study.tuning.check import as_drawn, trial_config
 from federated.study.tuning.space import values_of
 from federated.tuning.arms import check_tuned, judging_examples, storage_of, trial_seeds, tune_arm
-from federated.tuning.found import ArmTuning, Cost, Finalist, Trial
+from federated.tuning.found import ArmTuning, Cost, Finalist, Trial, as_json
 from federated.tuning.judged import judged_by, without_judged
 from federated.tuning.search import Rule, search, stored
 from federated.tuning.trial import Pruned, Scored, metric_of, scored
@@ -250,3 +252,45 @@ def test_values_are_those_of_the_study() -> None:
     assert values_of([1, 2]).ends == (1, 2)
     setup = prepare(*of_values()[:1], federation=of_values()[1])
     assert metric_of("main", setup) == METRIC
+
+
+@pytest.mark.nightly
+@pytest.mark.slow  # processes that are killed
+@pytest.mark.parametrize("rule", ["tpe", "asha"])
+def test_tuning_that_is_killed_again_and_again_chooses_the_same_to_the_bit(
+    rule: Rule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = study(base={"rounds": 4}, tuning={"budget": 6, "rule": rule}, anchors=["centralised"])
+
+    def tuned_in(home: str, dies_at: int) -> str:
+        """What was found, "" where the process was killed as it told its line of this number, from 1."""
+        monkeypatch.setenv("FEDSTUDY_HOME", str(tmp_path / home))
+        out = tmp_path / f"{home}.json"
+        if (child := os.fork()) == 0:
+            lines: list[str] = []
+
+            def told(line: str) -> None:
+                lines.append(line)
+                if len(lines) == dies_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            judged = judging_examples(wanted)
+            found = [tune_arm(wanted, arm, judged, told) for arm in wanted.named_arms()]
+            timeless = [replace(each, trials=tuple(map(_timeless, each.trials))) for each in found]
+            out.write_text(
+                as_json([replace(each, finalists=tuple(map(_timeless, each.finalists))) for each in timeless])
+            )
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) is bool(dies_at)
+        return "" if dies_at else out.read_text()
+
+    whole = tuned_in("whole", 0)
+    for line in (3, 2, 4, 1):  # in trials and, as the sixth is told, in finalists
+        assert tuned_in("killed", line) == ""
+    assert tuned_in("killed", 0) == whole
+
+
+def _timeless(each: Any) -> Any:
+    used = {name: value for name, value in each.cost.used.items() if not name.endswith("seconds")}
+    return replace(each, cost=replace(each.cost, seconds=0.0, used=used))

@@ -1,7 +1,7 @@
 """`./fedstudy preview`: the runs and the partitions of a study, without training."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from federated.federation.data_table import HEADER, DataRead, data_read, distinc
 from federated.federation.federation import Federation, partition_clients
 from federated.federation.fingerprint import fingerprint_of
 from federated.federation.partition_files import check_partition_file, save_partition
-from federated.forecast import SECONDS_IN_ALL, forecast_study, of_faults
+from federated.forecast import SECONDS_IN_ALL, of_faults
+from federated.forecast.seconds.tuning import forecast_tuned
 from federated.foundation.doing import doing
 from federated.foundation.texts import file_name, listed
 from federated.machine.folders import home
@@ -82,7 +83,7 @@ def _preview(study: StudyConfig, screen: Screen, save: Path | None) -> str:
         screen.print(
             f"{_MOST_PARTITIONS} of {len(every):,} partitions are shown, here and on the page", style="dim"
         )
-    _bill(study, runs, screen)
+    _bill(study, faults, screen)
     promised = promises(arms)
     for sentence in promised:
         screen.print(sentence, soft_wrap=True)
@@ -100,12 +101,10 @@ def _preview(study: StudyConfig, screen: Screen, save: Path | None) -> str:
     return cannot_run(study.runs(), faults)
 
 
-def _bill(study: StudyConfig, runs: Sequence[Run], screen: Screen) -> None:
+def _bill(study: StudyConfig, faults: Mapping[str, str], screen: Screen) -> None:
     """The bill as it is foreseen: by some seconds of rounds where it has prices, else by single steps."""
     seconds = SECONDS_IN_ALL if study.prices is not None else 0.0
-    delta = study.comparison.default_delta
-    forecast = forecast_study(runs, default_delta=delta, prices=study.prices, seconds=seconds)
-    show_bill(forecast, screen, whole=True)
+    show_bill(forecast_tuned(study, faults=faults, seconds=seconds), screen, whole=True)
 
 
 def _tuning(study: StudyConfig) -> Iterable[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from federated.config.run import RunConfig
-from federated.forecast.forecast import forecast_study
+from federated.forecast.forecast import SECONDS_IN_ALL, forecast_study
 from federated.forecast.overheads import overheads
 from federated.forecast.summary import ArmForecast, Forecast, TuningForecast
 from federated.metrics.durations import duration
@@ -28,30 +28,32 @@ def forecast_tuned(
     workers: int = 1,
     faults: Mapping[str, str] = _NO_FAULTS,
     before: float | None = None,
+    seconds: float = SECONDS_IN_ALL,
 ) -> Forecast:
     """The forecast of a study, see `forecast_study`; with `tuning`, of its trials too."""
     runs = [
         run for run in foreseen_runs(study) if not tuned_of(run.arm) or _as_stated(run.name) not in faults
     ]
-    made = forecast_study(runs, workers, faults, study.comparison.default_delta, before, study.prices)
+    delta = study.comparison.default_delta
+    made = forecast_study(runs, workers, faults, delta, before, study.prices, seconds)
     if study.tuning is None or not made.arms:
         return made
     tunings = _tunings(study, study.tuning, made)
-    seconds = sum(each.seconds for each in tunings)
+    takes = sum(each.seconds for each in tunings)
     epsilon = sum(each.epsilon for each in tunings)
     promised = f", with epsilon {epsilon:.3g} in all by basic composition" if epsilon else ""
     arms = f"{len(tunings)} arm{'' if len(tunings) == 1 else 's'}"
     trainings = sum(each.trainings for each in tunings)
     said = (
         f"tuning: {arms}, at most {trainings:,} trainings on the tuning part (trials and finalists), about "
-        f"{duration(seconds)}{promised}; then each arm runs with its choice and, to compare, as it is stated"
+        f"{duration(takes)}{promised}; then each arm runs with its choice and, to compare, as it is stated"
     )
     return replace(
         made,
-        seconds=made.seconds + seconds,
-        low_seconds=_later(made.low_seconds, seconds),
-        high_seconds=_later(made.high_seconds, seconds),
-        around_seconds=_later(made.around_seconds, seconds),
+        seconds=made.seconds + takes,
+        low_seconds=_later(made.low_seconds, takes),
+        high_seconds=_later(made.high_seconds, takes),
+        around_seconds=_later(made.around_seconds, takes),
         tuning=said,
         tunings=tunings,
     )

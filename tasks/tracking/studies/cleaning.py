@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from federated.foundation.errors import BadInput
 from federated.local_training.trunk.passes import FOLDER
+from federated.machine.files import changed_at
 from federated.machine.folders import bytes_below, home
 from federated.machine.kept import DATASETS, forget, unused
 from tasks.checkpoints import old_checkpoints
@@ -44,7 +45,8 @@ class Removable(NamedTuple):
 def removable(days: float, *, checkpoints: bool) -> list[Removable]:
     """Everything that was not used for so many days, by kind; kinds of which there is nothing are left out.
 
-    checkpoints: whether those of unfinished runs go too, after which `--resume` begins these afresh. Raises BadInput.
+    checkpoints: whether those of unfinished runs go too, after which `--resume` begins these afresh. Trials of a study
+    that was interrupted while it tuned are made again too. Raises BadInput.
     """
     if not 0 <= days <= _MOST_DAYS:
         raise BadInput(f"unused-for: {days:g} must be from 0 to {_MOST_DAYS:,} days")
@@ -52,6 +54,7 @@ def removable(days: float, *, checkpoints: bool) -> list[Removable]:
     found = [_of_paths(kind, unused(below, since), partial(_forget, since)) for kind, below in _KEPT.items()]
     of_runs = _of_paths("checkpoints of unfinished runs", old_checkpoints(since), _unlink)
     found.append(of_runs if checkpoints else of_runs._replace(remove=None))
+    found.append(_of_paths("trials of tuned studies", _old_trials(since), _unlink))
     if is_embedded():
         require_store()
         deleted, above = deleted_runs(since), above_runs()
@@ -61,6 +64,12 @@ def removable(days: float, *, checkpoints: bool) -> list[Removable]:
         found += [in_bin._replace(number=len(deleted))]
         found += [_of_paths("files of runs that MLflow no longer has", files_without_run(since), _rmtree)]
     return [each for each in found if each.number]
+
+
+def _old_trials(since: float) -> list[Path]:
+    """The files of trials that were last written before that time, with their locks."""
+    logs = [file for file in (home() / "tuning").glob("*.log") if changed_at(file) < since]
+    return sorted([*logs, *(held for log in logs if (held := log.with_suffix(".held")).is_file())])
 
 
 def remove(found: Sequence[Removable]) -> None:
