@@ -123,7 +123,9 @@ def _federated_study(study: StudyConfig, workers: Workers, resume: bool) -> Stud
             whole = stopwatch.taken()
             share = whole.alone / max(whole.seconds, 1e-9)
             around = took.around_seconds or 0.0
-            remember_overheads(outcome.results, growth, (around, around - known), ratio, share)
+            remember_overheads(
+                outcome.results, growth, (around, around - known), ratio, share, took.runs_seconds
+            )
         failed = [summary(failures, len(runs))] if failures else []
         problems = [*failed, *_bands_missed(study, outcome)]
         if artifacts is not None:

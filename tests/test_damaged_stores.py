@@ -13,6 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
+from federated.forecast.overheads import overheads as remembered
 from federated.foundation.errors import BadInput
 from federated.report import RunResult
 from federated.study.study import StudyConfig
@@ -221,6 +222,28 @@ def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_none(home, tm
     made = home / "mlflow.db" if place == "home" else tmp_path / "runs.db"
     left = {file.name for file in made.parent.iterdir()} - {made.name, f"{made.name}.lock", "home"}
     assert (made.stat().st_size > 0, left) == (True, set())
+
+
+def test_what_passes_between_runs_goes_with_each_of_them(home):
+    """Three runs of 9, 3 and 3 s by their own clocks, of which 8, 2 and 2 beside their rounds, took 18 s together."""
+    found = [
+        RunResult(
+            "s",
+            "a",
+            seed,
+            "FINISHED",
+            {},
+            ((0, {"accuracy": 0.5}), (1, {"accuracy": 0.6, **times})),
+            "accuracy",
+        )
+        for seed, times in enumerate(
+            {"system/overhead_seconds": beside, "system/run_seconds": beside + 1}
+            for beside in (8.0, 2.0, 2.0)
+        )
+    ]
+    overheads.remember_overheads(found, 10.0, (5.0, 2.0), 1.0, 1.0, 18.0)
+    known = remembered()
+    assert (known.run + known.segment, known.first_run) == pytest.approx((3.0, 6.0))
 
 
 def test_what_a_study_took_that_cannot_be_kept_costs_no_study(home, monkeypatch):

@@ -15,7 +15,6 @@ import torch
 import federated.forecast.forecast as forecasting
 import federated.forecast.probe as probing
 import federated.forecast.seconds.evaluation as evaluating
-import federated.forecast.seconds.rounds as timing
 from federated.algorithms.local_terms import NO_TERMS, LocalTerms
 from federated.config.run import LocalTraining, RunConfig
 from federated.evaluation.predicted import evaluated
@@ -111,7 +110,7 @@ def test_bytes_of_other_codecs_lie_in_the_range_and_near_what_is_expected(
 ) -> None:
     """threshold sends what is large: as many numbers as the updates of the rounds to come have, which is not known.
 
-    The clock stands still, so that the probe always has time for its four whole rounds.
+    The clock stands still, so that the probe always has time for its whole rounds.
     """
     Clock().set(monkeypatch)
     configs = two_seeds(compression={"uplink": uplink})
@@ -211,8 +210,7 @@ class Clock:
 
     def set(self, patch: pytest.MonkeyPatch) -> None:
         """Let the probe read this clock, and this process's one thread stand in the queue as it says."""
-        for module in (queueing, timing):
-            patch.setattr(module, "time", self)
+        patch.setattr(queueing, "time", self)
         patch.setattr(queueing, "threads", lambda: {get_native_id(): queueing.Thread(self.now, self.queued)})
 
     def of(self, setup: Setup) -> Setup:

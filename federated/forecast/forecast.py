@@ -187,7 +187,8 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
     segments = num_segments(config, rounds)
     options = config.evaluation.personalisation
     fine_tuned = 1 + (segments + 1 if options is not None and options.at == "evaluations" else 0)
-    exchange = protocol_seconds(setup) + canary_seconds(setup, probed.client_seconds)
+    protocol, canaries = protocol_seconds(setup), canary_seconds(setup, probed.client_seconds)
+    exchange = protocol.alone + canaries
     seconds, on_network = (
         probed.seconds_of_round(trained_clients(setup), batches),
         network_seconds(setup, probed),
@@ -218,7 +219,12 @@ def _arm(arm: str, configs: Sequence[RunConfig], setup: Setup, probed: Probe, co
         network_seconds=on_network,
         client_memory_mb=inside / _MB,
         client_file_mb=on_disk / _MB,
-        used=used_by(setup, probed, rounds * (seconds + exchange), on_network),
+        used=used_by(
+            setup,
+            rounds * (seconds + exchange),
+            rounds * ((seconds + canaries) * probed.cores + protocol.processor),
+            on_network,
+        ),
         anchor="" if sent else config.training,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,13 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from federated.forecast.workload import round_batches
+from federated.machine.queueing import Taken
 from federated.run.setup import Setup, initial_state
 from federated.run.state import RunState
 
 if TYPE_CHECKING:
     from federated.forecast.probe import Watch
 
-_MOST_ROUNDS, _REPEATS = 4, 3
+_MOST_ROUNDS, _REPEATS = 8, 3
+_PATIENCE = 4.0
+"""How many times as long as alone a probe may take beside other programs, which it needs as many rounds to tell."""
 Costs = tuple[float, float, float, float]
 """Seconds of a full batch, of a client and of a round, and the cores that are busy."""
 
@@ -41,17 +43,19 @@ class Timed:
 
 
 def whole_rounds(setup: Setup, watch: Watch, seconds: float) -> Costs:
-    """The costs of a batch, a client and a round, and the busy cores, from rounds as the run will have them."""
-    state, rounds = initial_state(setup), list[Timed]()
-    started = time.perf_counter()
-    while len(rounds) < 2 or (len(rounds) < _MOST_ROUNDS and time.perf_counter() - started < seconds):
+    """The costs of a batch, a client and a round, and the busy cores, from rounds as the run will have them.
+
+    Of times the median, as one round may be held up; of the processor's the mean, as a bill has all rounds.
+    """
+    state, rounds, before = initial_state(setup), list[Timed](), watch.taken
+    while len(rounds) < 2 or (len(rounds) < _MOST_ROUNDS and _is_time_left(watch, before, seconds)):
         rounds.append(watch.round(setup, state, setup.trainers.cohort_size, None))
         state = rounds[-1].state
     quick = rounds[1:]  # the first of them touches fresh memory
     batch = float(np.median([each.training / max(each.batches, 1e-9) for each in quick]))
     rest = float(np.median([each.rest for each in quick]))
     whole = float(np.median([each.training + each.rest for each in quick]))
-    return batch, 0.0, rest, float(np.median([each.processor for each in quick])) / max(whole, 1e-9)
+    return batch, 0.0, rest, float(np.mean([each.processor for each in quick])) / max(whole, 1e-9)
 
 
 def few_steps(setup: Setup, watch: Watch, single: Timed, few: int, seconds: float) -> Costs:
@@ -60,17 +64,22 @@ def few_steps(setup: Setup, watch: Watch, single: Timed, few: int, seconds: floa
     So many that what a client's first step takes longer weighs little; at most as many as a client of the run does.
     """
     most = max(2, round(round_batches(setup) / max(setup.trainers.cohort_size, 1)))
-    started, shorter, longer, steps = time.perf_counter(), [single], list[Timed](), 2
-    while not longer or (len(longer) < _REPEATS and time.perf_counter() - started < seconds):
+    before, shorter, longer, steps = watch.taken, [single], list[Timed](), 2
+    while not longer or (len(longer) < _REPEATS and _is_time_left(watch, before, seconds)):
         longer.append(watch.round(setup, initial_state(setup), few, steps))
-        if time.perf_counter() - started < seconds:
+        if _is_time_left(watch, before, seconds):
             shorter.append(watch.round(setup, initial_state(setup), few, 1))
-        if steps < most and time.perf_counter() - started < seconds / 2:
+        if steps < most and _is_time_left(watch, before, seconds / 2):
             longer, steps = [], min(2 * steps, most)
     alone = _from_few(shorter, longer)
     # Not how busy the cores were in a round: beside other programs its time is known less well than its work.
     work = _from_few([each.work for each in shorter], [each.work for each in longer])
     return *alone, round_by(work, setup) / max(round_by(alone, setup), 1e-9)
+
+
+def _is_time_left(watch: Watch, before: Taken, seconds: float) -> bool:
+    now = watch.taken
+    return now.alone - before.alone < seconds and now.seconds - before.seconds < _PATIENCE * seconds
 
 
 def _from_few(shorter: Sequence[Timed], longer: Sequence[Timed]) -> tuple[float, float, float]:
