@@ -32,7 +32,7 @@ from tests.conftest import config_of
 from tests.test_tuning import RATE, SPACE, asked, hill, study
 
 UPLINK, DOWNLINK = "communication/uplink_bytes_total", "communication/downlink_bytes_total"
-METRIC = "generalisation/tuning_accuracy"
+METRIC: Any = "generalisation/tuning_accuracy"
 
 
 def of_values(**base: Any) -> tuple[Any, Any]:
@@ -52,14 +52,10 @@ def test_a_search_ends_where_nothing_is_ever_spent(budget: Mapping[str, Any], tm
         nonlocal tried
         tried += 1
         assert tried < 50, "without end"
-        return Scored(None, "diverged", Cost(), metric_of_tests())
+        return Scored(None, "diverged", Cost(), METRIC)
 
     with stored(tmp_path / "lost.log", "arm") as kept:
         assert len(search(asked("random", **budget), kept, lost, lambda trial: None)) == 20
-
-
-def metric_of_tests() -> Any:
-    return METRIC
 
 
 def test_what_a_killed_process_left_half_written_is_taken_away(tmp_path: Path) -> None:
@@ -95,14 +91,14 @@ def test_where_less_is_better_the_same_trials_are_made_of_the_negated_scores(
 def test_a_training_that_diverges_costs_what_it_sent(tmp_path: Path) -> None:
     shape = {"rounds": 6, "evaluation": {"every": 6}, "network": "home_broadband"}
     config, federation = of_values(**shape)
-    whole = scored(config, metric_of_tests(), federation)
+    whole = scored(config, METRIC, federation)
     assert (whole.ended, whole.cost.rounds) == ("complete", 6)
     used = whole.cost.used
     assert whole.cost.megabytes == (used[UPLINK] + used[DOWNLINK]) / 1e6
     assert used["bill/core_seconds"] > 0
     assert used["system/simulated_seconds_total"] > 0
     wild, _ = of_values(**shape, local={"weight_decay": 100.0, "learning_rate": 1.0})
-    lost = scored(wild, metric_of_tests(), federation)
+    lost = scored(wild, METRIC, federation)
     assert (lost.score, lost.ended) == (None, "diverged")
     assert 1 < lost.cost.rounds < 6
     for way in (UPLINK, DOWNLINK):
@@ -121,7 +117,7 @@ def test_a_trial_stops_where_a_run_would(tmp_path: Path) -> None:
     ended = ending(config, setup.stop)
     course = begun(Course(initial_state(setup)), setup, silent)
     run = advance(course, setup, list(segment_ends(config, 0)), silent, ended)
-    assert scored(config, metric_of_tests(), federation).cost.rounds == run.round == 1
+    assert scored(config, METRIC, federation).cost.rounds == run.round == 1
 
 
 def test_values_that_cannot_be_trained_are_a_trial_that_failed(tmp_path: Path, home: Path) -> None:
