@@ -6,15 +6,17 @@ Handwritten digits at eight sites, dealt anew with each seed: one calls every di
 another. With each seed alone, a logistic model is trained without each site in turn, and the report's own rules are
 applied: which sites stand apart, which are copies, which have the lowest Shapley value; the same without any fault says
 how often a sound site is named. Then the processor time of all 254 coalitions of the eight sites beside that of the
-training of one run. CPU seconds, one thread.
+training of one run, from its config to its scores: the least of several, in turn; `--seeds 0`: that alone. CPU
+seconds, one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,11 +31,13 @@ from federated.report.joining.differences import outlying_low
 from federated.rounds import train_rounds
 from federated.run.preparing.sites import copies_of_each_other
 from federated.run.preparing.training.coalitions import coalition_config
-from federated.run.setup import initial_state, prepare
+from federated.run.setup import Setup, initial_state, prepare
+from federated.run.state import RunState
 
 _SITES = [f"site {at}" for at in range(8)]
 _WRONG, _COPY, _COPIED = _SITES[6], _SITES[7], _SITES[0]
 _DELTA = 0.01
+_PASSES, _TRAININGS = 3, 5
 
 
 TOWNS = ("Bergen", "Graz", "Lille", "Padua", "Porto", "Turku")
@@ -111,40 +115,61 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     seeds = range(asked.seeds)
     with tempfile.TemporaryDirectory() as folder, torch_threads(1):
-        found: dict[bool, list[Named]] = {True: [], False: []}
-        for faults, seed in ((faults, seed) for faults in found for seed in seeds):
-            path = Path(folder, f"{faults}-{seed}.npz")
-            write_sites(path, seed, faults=faults)
-            found[faults].append(named(config_of(path, seed)))
-        pair = {_COPIED, _COPY}
-        both = [
-            each.apart == [_WRONG] and [set(group) for group in each.copies] == [pair] for each in found[True]
-        ]
-        print(f"both named and no other site: {sum(both)} of {len(both)} seeds")
-        print(f"wrong labels named: {sum(_WRONG in each.apart for each in found[True])} of {len(both)}")
-        sound = [bool(each.apart or each.copies) for each in found[False]]
-        print(f"a site named where all are sound: {sum(sound)} of {len(sound)} seeds")
-        costs(Path(folder, "True-0.npz"))
+        if seeds:
+            names(Path(folder), seeds)
+        costs(Path(folder))
 
 
-def costs(path: Path) -> None:
-    """Print the processor time of all coalitions beside that of one training, and the Shapley values."""
+def names(folder: Path, seeds: Sequence[int]) -> None:
+    """Print how often faults are named and sound sites are."""
+    found: dict[bool, list[Named]] = {True: [], False: []}
+    for faults, seed in ((faults, seed) for faults in found for seed in seeds):
+        path = folder / f"{faults}-{seed}.npz"
+        write_sites(path, seed, faults=faults)
+        found[faults].append(named(config_of(path, seed)))
+    pair = {_COPIED, _COPY}
+    both = [
+        each.apart == [_WRONG] and [set(group) for group in each.copies] == [pair] for each in found[True]
+    ]
+    print(f"both named and no other site: {sum(both)} of {len(both)} seeds")
+    print(f"wrong labels named: {sum(_WRONG in each.apart for each in found[True])} of {len(both)}")
+    sound = [bool(each.apart or each.copies) for each in found[False]]
+    print(f"a site named where all are sound: {sum(sound)} of {len(sound)} seeds")
+
+
+def costs(folder: Path) -> None:
+    """Print the processor time of all coalitions beside that of one training, in turn, and the Shapley values."""
+    path = folder / "costs.npz"
+    write_sites(path, 0, faults=True)
     config = config_of(path, 0)
-    setup = prepare(config)
-    train_rounds(
-        initial_state(setup), setup, config.rounds
-    )  # imports, and the first time that memory is touched
-    started = time.process_time()
+    setup, state = _trained(config)  # imports, and the first time that memory is touched
+    alone, every = list[float](), list[float]()
+    for _ in range(_PASSES):
+        alone += [_seconds(lambda: _trained(config)) for _ in range(_TRAININGS)]
+        every.append(_seconds(lambda: coalition_scores(state, setup)))
+    one, of_all = min(alone), min(every)
+    print(
+        f"one training {one:.3f} s, 254 coalitions {of_all:.2f} s of CPU: {of_all / one:.0f} times (least of "
+        f"{len(alone)} and of {len(every)}, in turn; load {os.getloadavg()[0]:.0f})"
+    )
+    found = coalition_scores(state, setup)
+    assert found is not None
+    values = shapley(found.scores, len(_SITES)).mean(axis=1)
+    print("Shapley values, mean over all sites:", ", ".join(f"{each:+.3f}" for each in values))
+
+
+def _trained(config: RunConfig) -> tuple[Setup, RunState]:
+    """One bare training, from its config to the scores of its sites."""
     setup = prepare(config)
     state = train_rounds(initial_state(setup), setup, config.rounds)
     client_scores(state, setup, site_measure(setup.scoring))
-    one, started = time.process_time() - started, time.process_time()
-    scored = coalition_scores(state, setup)
-    assert scored is not None
-    every = time.process_time() - started
-    print(f"one training {one:.2f} s, 254 coalitions {every:.1f} s of CPU: {every / one:.0f} times")
-    values = shapley(scored.scores, len(_SITES)).mean(axis=1)
-    print("Shapley values, mean over all sites:", ", ".join(f"{each:+.3f}" for each in values))
+    return setup, state
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -16,7 +16,10 @@ from federated.coalitions.game import coalitions_of, orders, sampled_shapley, sh
 from federated.coalitions.training import CoalitionScores, client_scores, coalition_scores, site_measure
 from federated.config.measuring.coalitions import Coalitions
 from federated.config.run import RunConfig
-from federated.forecast.seconds.coalitions import of_coalitions
+from federated.forecast.probe import Probe
+from federated.forecast.seconds import coalitions as forecast_module
+from federated.forecast.seconds.coalitions import coalition_seconds, of_coalitions
+from federated.forecast.traffic.amounts import Amount
 from federated.foundation.errors import BadInput
 from federated.report import Report
 from federated.report.findings.results import RunResult
@@ -30,6 +33,7 @@ from federated.run.state import RunState
 from tests.test_joining import SITES, a_study
 
 FIVE = range(5)
+NOTHING_SENT = Amount(0.0, 0.0, 0.0)
 
 
 @cache
@@ -137,6 +141,28 @@ def test_those_who_are_no_players_take_part_in_every_coalition(trained: tuple[Ru
     assert coalition_config(two, []).cohort.without == ("Oslo", "Ulm")
     assert of_coalitions(setup).startswith("sites.value: 3 coalitions of 2 sites are trained after each run")
     assert of_coalitions(trained[1]).startswith("sites.value: 6 coalitions of 3 sites")
+
+
+def test_a_forecast_tries_some_coalitions_and_counts_those_that_take_long(
+    trained: tuple[RunState, Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long: six coalitions, each with two rounds of ten seconds, one after another."""
+    setup, tried = trained[1], list[int]()
+    original = forecast_module.scored
+
+    def scored(configs: Any, setup: Setup, rounds: int, measure: Any) -> Any:
+        tried.append(rounds)
+        yield from original(configs, setup, rounds, measure)
+
+    monkeypatch.setattr(forecast_module, "scored", scored)
+    costs = Probe(0.0, 0.0, 10.0, 0.0, NOTHING_SENT, NOTHING_SENT)
+    assert coalition_seconds(setup, costs) == pytest.approx(6 * 2 * 10.0)
+    assert tried == []
+    assert coalition_seconds(setup, replace(costs, round_seconds=1e-3)) > 0
+    assert tried == [1, 1, 3]
+    assert (
+        coalition_seconds(setup.with_config(setup.config.model_copy(update={"coalitions": None})), costs) == 0
+    )
 
 
 @pytest.mark.parametrize(

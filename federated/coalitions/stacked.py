@@ -86,28 +86,54 @@ def _has_own_data(setup: Setup) -> bool:
     return setup.federation.examples.fit is not None or setup.federation.changes is not None
 
 
-class Runs(NamedTuple):
-    """Runs of one seed and one model that differ in who takes part. members: of each among all that train together."""
+class _Weights(NamedTuple):
+    """of_each: in the mean, float64 [c], adding up to one. share: of all who can take part."""
 
-    setups: Sequence[Setup]
-    members: Sequence[Member]
-
-    @property
-    def first(self) -> Setup:
-        """What is the same for all is taken from this one."""
-        return self.setups[0]
+    of_each: np.ndarray
+    share: float
 
 
-def runs_of(setups: Sequence[Setup]) -> Runs:
-    """The runs of these setups, all of them plain."""
-    return Runs(setups, [member_for(setup) for setup in setups])
+class _Run(NamedTuple):
+    """A run among others of the same seed and model. known: the weights of its last cohort, by who was in it."""
+
+    setup: Setup
+    member: Member
+    known: dict[bytes, _Weights]
+
+    def opened(self, state: RunState, model: Tensor) -> tuple[RunState, ShardOrder]:
+        """A round before anybody trains: the state in which its draw is remembered, and the order to its cohort."""
+        state, cohort, _ = next_cohort(state, self.setup)
+        return state, order_of(state, model, cohort.heard, self._weights(cohort.heard).of_each)
+
+    def ask(self, order: ShardOrder) -> Ask:
+        """The training that the cohort asks for."""
+        terms = terms_of(self.setup.worker, order)
+        return Ask(self.member, order.model, order.clients.tolist(), order.done, terms)
+
+    def closed(self, state: RunState, order: ShardOrder, updates: Tensor | None) -> RunState:
+        """The state after the round, whose model is not checked yet."""
+        if updates is None or not len(updates):
+            return replace(state, round=state.round + 1)
+        update = self.setup.parts.aggregator.reduce(order.weights, updates).to(state.parameters)
+        heard = Heard(update, {}, self._weights(order.clients).share)
+        memory, parameters = server_step(self.setup, state, heard)
+        server = with_server(state.server, ALGORITHM, memory)
+        return replace(state, round=state.round + 1, parameters=parameters, server=server)
+
+    def _weights(self, clients: np.ndarray) -> _Weights:
+        """Mostly those of the round before."""
+        key = clients.tobytes()
+        if key not in self.known:
+            self.known.clear()
+            self.known[key] = _Weights(weights_of(clients, self.setup), share_of(clients, self.setup))
+        return self.known[key]
 
 
 def train_stacked(setups: Sequence[Setup], until: int) -> list[RunState]:
     """Run rounds of all until so many are done, as `train_rounds` does of one. Raises Diverged where one does."""
-    runs, engines = runs_of(setups), Engines()
+    runs, engines = [_Run(setup, member_for(setup), {}) for setup in setups], Engines()
     states = [initial_state(setup) for setup in setups]
-    with own_code_named(runs.first.config):
+    with own_code_named(setups[0].config):
         for _ in range(until):
             states = _round(states, runs, engines)
     return states
@@ -115,26 +141,26 @@ def train_stacked(setups: Sequence[Setup], until: int) -> list[RunState]:
 
 def first_ask(setup: Setup) -> Ask:
     """What a run asks for in its first round; it may be of none."""
-    _, order = _opened(initial_state(setup), setup, setup.initial_parameters)
-    return _asked(member_for(setup), setup, order)
+    run = _Run(setup, member_for(setup), {})
+    return run.ask(run.opened(initial_state(setup), setup.initial_parameters)[1])
 
 
-def _round(states: Sequence[RunState], runs: Runs, engines: Engines) -> list[RunState]:
-    models = _sent(runs.first, states)
-    opened = [_opened(*each) for each in zip(states, runs.setups, models, strict=True)]
-    heard = [at for at, (_, order) in enumerate(opened) if len(order.clients)]
-    orders = [opened[at][1] for at in heard]
-    decoded = _read(runs.first, orders, _trained(runs, heard, orders, engines))
-    ends = list(accumulate(len(order.clients) for order in orders))
-    updates = {
-        at: decoded[end - len(order.clients) : end]
-        for at, order, end in zip(heard, orders, ends, strict=True)
-    }
-    after = [
-        _closed(state, setup, order, updates.get(at))
-        for at, ((state, order), setup) in enumerate(zip(opened, runs.setups, strict=True))
+def _round(states: Sequence[RunState], runs: Sequence[_Run], engines: Engines) -> list[RunState]:
+    """The next round of all. What is the same for all of them is taken from the first."""
+    first, done = runs[0].setup, states[0].round
+    opened = [
+        run.opened(state, model) for run, state, model in zip(runs, states, _sent(first, states), strict=True)
     ]
-    _check_models(states[0].round, after, runs)
+    heard = [(run, order) for run, (_, order) in zip(runs, opened, strict=True) if len(order.clients)]
+    read = _read(first, [order for _, order in heard], _trained(heard, engines)) if heard else None
+    ends = accumulate(len(order.clients) for _, order in opened)
+    after = [
+        run.closed(state, order, None if read is None else read[end - len(order.clients) : end])
+        for run, (state, order), end in zip(runs, opened, ends, strict=True)
+    ]
+    if not torch.stack([state.parameters for state in after]).sum().isfinite():
+        for run, state in zip(runs, after, strict=True):
+            check_model(run.setup.config, done, state.parameters)
     return after
 
 
@@ -159,57 +185,23 @@ def _sent(first: Setup, states: Sequence[RunState]) -> Tensor:
     return codec.decode(payloads, models.shape[1]).to(models)
 
 
-def _opened(state: RunState, setup: Setup, model: Tensor) -> tuple[RunState, ShardOrder]:
-    """A run's round before anybody trains: the state in which its draw is remembered, and the order to its cohort."""
-    state, cohort, _ = next_cohort(state, setup)
-    return state, order_of(state, model, cohort.heard, weights_of(cohort.heard, setup))
-
-
-def _asked(member: Member, setup: Setup, order: ShardOrder) -> Ask:
-    return Ask(member, order.model, order.clients.tolist(), order.done, terms_of(setup.worker, order))
-
-
-def _trained(runs: Runs, heard: Sequence[int], orders: Sequence[ShardOrder], engines: Engines) -> Tensor:
+def _trained(heard: Sequence[tuple[_Run, ShardOrder]], engines: Engines) -> Tensor:
     """The updates of all clients, run after run, [c, P]. Raises Diverged."""
-    asks = [_asked(runs.members[at], runs.setups[at], order) for at, order in zip(heard, orders, strict=True)]
-    found = list[Tensor]()
+    asks, found = [run.ask(order) for run, order in heard], list[Tensor]()
     for updates in train_together(asks, engines):
         if isinstance(updates, BaseException):
             raise updates
         found.append(updates.deltas)
-    deltas = torch.cat(found) if found else runs.first.initial_parameters[None][:0]
+    deltas = torch.cat(found)
     if not deltas.sum().isfinite():
-        for at, ask, order, rows in zip(heard, asks, orders, found, strict=True):
-            check_updates(runs.setups[at].worker, order, rows, ask.terms)
+        for (run, order), ask, rows in zip(heard, asks, found, strict=True):
+            check_updates(run.setup.worker, order, rows, ask.terms)
     return deltas
 
 
 def _read(first: Setup, orders: Sequence[ShardOrder], deltas: Tensor) -> Tensor:
     """The updates as the server reads them, float32 on the CPU."""
-    if not len(deltas):
-        return deltas
     codec, clients = first.parts.uplink, np.concatenate([order.clients for order in orders]).tolist()
     numbers = Generators(first.config.seed, Purpose.COMPRESSION, orders[0].done, clients)
     payloads, _ = codec.encode({}, deltas, numbers)
     return codec.decode(payloads, deltas.shape[1]).to("cpu", torch.float32)
-
-
-def _check_models(done: int, after: Sequence[RunState], runs: Runs) -> None:
-    if torch.stack([state.parameters for state in after]).sum().isfinite():
-        return
-    for state, setup in zip(after, runs.setups, strict=True):
-        check_model(setup.config, done, state.parameters)
-
-
-def _closed(state: RunState, setup: Setup, order: ShardOrder, updates: Tensor | None) -> RunState:
-    """The state after the round. updates: None where no client was heard."""
-    if updates is None:
-        return replace(state, round=state.round + 1)
-    update = setup.parts.aggregator.reduce(order.weights, updates).to(state.parameters)
-    memory, parameters = server_step(setup, state, Heard(update, {}, share_of(order.clients, setup)))
-    return replace(
-        state,
-        round=state.round + 1,
-        parameters=parameters,
-        server=with_server(state.server, ALGORITHM, memory),
-    )

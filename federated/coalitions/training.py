@@ -14,7 +14,7 @@ from federated.coalitions.setups import alone, coalition_setups
 from federated.coalitions.stacked import as_many_as_fit, first_ask, is_plain, train_stacked
 from federated.config.run import RunConfig
 from federated.evaluation.outputs import Outputs
-from federated.evaluation.predicted import predicted_on
+from federated.evaluation.predicted import Ready, predicted_on, sets_of
 from federated.local_training.together import pays
 from federated.metrics.measures import Measure
 from federated.metrics.scoring import Scoring, of_clients
@@ -24,6 +24,8 @@ from federated.run.state import RunState
 
 JOINS, AT = "takes part: ", " at "
 """In the columns of the table, before the name of a player and of a client."""
+_OWN = "client"
+"""The set of the examples that each client keeps for evaluation."""
 
 
 class CoalitionScores(NamedTuple):
@@ -70,17 +72,14 @@ def coalition_scores(
         return None
     measure = site_measure(setup.scoring)
     wanted = coalitions_of(len(asked.names), asked.permutations, setup.config.seed)
-    known = {frozenset(range(len(asked.names))): state}
-    if set(asked.names).issuperset(setup.trainers.holders.names):
-        known[frozenset()] = initial_state(setup)
-    scores = {coalition: client_scores(each, setup, measure) for coalition, each in known.items()}
-    left = [coalition for coalition in wanted if coalition not in scores]
-    configs = {
-        coalition: coalition_config(setup.config, [asked.names[at] for at in coalition]) for coalition in left
-    }
-    for number, (coalition, found) in enumerate(_scored(configs, setup, state.round, measure), 1):
+    configs = further_trainings(setup)
+    scores = dict[Coalition, np.ndarray]()
+    for coalition in wanted:
+        if coalition not in configs:
+            scores[coalition] = client_scores(state if coalition else initial_state(setup), setup, measure)
+    for number, (coalition, found) in enumerate(scored(configs, setup, state.round, measure), 1):
         scores[coalition] = found
-        done(number, len(left))
+        done(number, len(configs))
     return CoalitionScores(
         asked.names,
         setup.federation.names,
@@ -89,25 +88,37 @@ def coalition_scores(
     )
 
 
+def further_trainings(setup: Setup) -> dict[Coalition, RunConfig]:
+    """The configs of the coalitions that are asked for, but for that of all, and that of nobody where nobody trains."""
+    asked = setup.config.coalitions
+    assert asked is not None
+    others = not set(asked.names).issuperset(setup.trainers.holders.names)
+    return {
+        coalition: coalition_config(setup.config, [asked.names[at] for at in coalition])
+        for coalition in coalitions_of(len(asked.names), asked.permutations, setup.config.seed)
+        if len(coalition) < len(asked.names) and (coalition or others)
+    }
+
+
 def site_measure(scoring: Scoring) -> Measure:
     """The measure that says how a single client fares: the main one, unless only another is spread over clients."""
     return scoring.main if scoring.main in scoring.spread or not scoring.spread else scoring.spread[0]
 
 
-def client_scores(
-    state: RunState, setup: Setup, measure: Measure, models: Outputs | None = None
-) -> np.ndarray:
-    """The measure on each participating client's own held-out examples, float64 [clients]. models: see
-    `predicted_on`."""
-    part, found = predicted_on("client", state, setup, models)
+def client_scores(state: RunState, setup: Setup, measure: Measure, ready: Ready | None = None) -> np.ndarray:
+    """The measure on each participating client's own held-out examples, float64 [clients]. ready: for these."""
+    part, found = predicted_on(_OWN, state, setup, ready)
     assert part.sizes is not None
     return of_clients(measure, found, part.sizes)
 
 
-def _scored(
+def scored(
     configs: Mapping[Coalition, RunConfig], setup: Setup, rounds: int, measure: Measure
 ) -> Iterator[tuple[Coalition, np.ndarray]]:
-    """Every coalition with its scores after the rounds: as rows of one matrix where rounds are plain and that pays."""
+    """Every coalition with its scores after the rounds: as rows of one matrix where rounds are plain and that pays.
+
+    Raises BadInput and Diverged.
+    """
     left = dict(configs)
     if len(left) > 1 and is_plain(setup) and pays(first_ask(setup := alone(setup)), len(left)):
         setup_of = coalition_setups(setup)
@@ -123,9 +134,9 @@ def _scored(
 
 
 def _scores_of(states: Sequence[RunState], setups: Sequence[Setup], measure: Measure) -> list[np.ndarray]:
-    """Of runs of one model, for which one twin of it is enough."""
-    models = Outputs(setups[0])
+    """Of runs of one model, for which one twin of it is enough; those who withdraw keep what they hold out."""
+    part, models = sets_of(setups[0])[_OWN], Outputs(setups[0])
     return [
-        client_scores(state, setup, measure, models.on(setup))
+        client_scores(state, setup, measure, Ready(part, models.on(setup)))
         for state, setup in zip(states, setups, strict=True)
     ]

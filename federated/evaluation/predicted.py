@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -42,12 +42,19 @@ def by_own_models(name: str, setup: Setup) -> bool:
     return setup.own_models and (name not in NEVER_TRAINED or fitted)
 
 
+class Ready(NamedTuple):
+    """What evaluations of several runs can share. part: the set. models: those that answer, on the run's setup."""
+
+    part: EvaluatedSet
+    models: Outputs
+
+
 def predicted_on(
-    name: str, state: RunState, setup: Setup, models: Outputs | None = None
+    name: str, state: RunState, setup: Setup, ready: Ready | None = None
 ) -> tuple[EvaluatedSet, Predictions]:
-    """The same of one set alone, which must not be empty. models: on this setup, where they are there already."""
-    part, thresholds = sets_of(setup)[name], chosen_thresholds(state, setup)
-    return part, _predicted(name, part, state, setup, models or Outputs(setup), thresholds)
+    """The same of one set alone, which must not be empty."""
+    part, models = ready or Ready(sets_of(setup)[name], Outputs(setup))
+    return part, _predicted(name, part, state, setup, models, chosen_thresholds(state, setup))
 
 
 def chosen_thresholds(state: RunState, setup: Setup) -> Mapping[str, float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum, unique
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,14 @@ class Purpose(IntEnum):
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
     """Independent numbers for one purpose; `key` is usually (round, client). All integers >= 0."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(purpose), *key)))
+    whole = (int(purpose), *map(int, key))
+    return _seeded_by(Seed(int(seed), whole, _state(int(seed), whole)))
+
+
+@lru_cache(maxsize=1024)
+def _state(seed: int, key: tuple[int, ...]) -> np.ndarray:
+    """What goes into a generator's seed, hashed once where several runs of one seed ask for the same numbers."""
+    return np.random.SeedSequence(seed, spawn_key=key).generate_state(4, np.uint64)
 
 
 def key_of(done: int, stream: int = 0) -> tuple[int, ...]:

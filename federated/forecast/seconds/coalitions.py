@@ -4,29 +4,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from federated.coalitions.game import Coalition, coalitions_of
+from federated.coalitions.training import further_trainings, scored, site_measure
 from federated.forecast.workload import num_evaluated, round_batches, trained_clients
+from federated.machine.queueing import Stopwatch
 from federated.run.setup import Setup
 
 if TYPE_CHECKING:
     from federated.forecast.probe import Probe
 
+_ROUNDS = (1, 1, 3)
+"""Of the trials of some coalitions, of which the first warms up."""
+_SECONDS, _FEWEST, _MOST = 1.0, 8, 64
+"""Of the trials together, by the run's own round, and the coalitions in each; of fewer none is tried."""
+
 
 def coalition_seconds(setup: Setup, probed: Probe) -> float:
-    """Wall time of the coalitions that are asked for, 0 where none are: as if they were trained one after another.
+    """Wall time of the coalitions that are asked for, 0 where none are: by a trial of some, trained as they will be.
 
-    In each, as many of a round's clients and batches take part as of all players are its members.
+    Where a round takes long they count as if they were trained one after another, which then makes little difference:
+    in each, as many of a round's clients and batches take part as of all players are its members.
     """
-    asked = setup.config.coalitions
-    if asked is None:
+    if setup.config.coalitions is None:
         return 0.0
-    rounds, players, counts = setup.last_round, len(asked.names), num_evaluated(setup)
+    every, clients, batches = further_trainings(setup), trained_clients(setup), round_batches(setup)
+    number = min(_MOST, int(_SECONDS / sum(_ROUNDS) / max(probed.seconds_of_round(clients, batches), 1e-9)))
+    if every and number >= _FEWEST and setup.trunk is None and not probed.diverged:
+        return _tried(setup, number)
+    counts, players = num_evaluated(setup), len(setup.config.coalitions.names)
     a_score = probed.evaluation_seconds * counts.get("client", 0) / max(sum(counts.values()), 1)
-    shares = [len(coalition) / players for coalition in _trained(setup)]
-    clients, batches = trained_clients(setup), round_batches(setup)
+    shares = [len(coalition) / players for coalition in every]
     return sum(
-        rounds * probed.seconds_of_round(share * clients, share * batches) + a_score for share in shares
+        setup.last_round * probed.seconds_of_round(share * clients, share * batches) + a_score
+        for share in shares
     )
+
+
+def _tried(setup: Setup, number: int) -> float:
+    """The time of all, by that of so many of every size. What goes with a coalition is in all trials, what goes with a
+    round is the difference of the last two."""
+    every, measure = further_trainings(setup), site_measure(setup.scoring)
+    step = -(-len(every) // number)
+    some, times = dict([*every.items()][::step]), list[float]()
+    for rounds in _ROUNDS:
+        stopwatch = Stopwatch()
+        for _ in scored(some, setup, rounds, measure):
+            pass
+        times.append(stopwatch.taken().alone)
+    a_round = max(times[-1] - times[-2], 0.0) / (_ROUNDS[-1] - _ROUNDS[-2])
+    return len(every) / len(some) * (times[-1] + (setup.last_round - _ROUNDS[-1]) * a_round)
 
 
 def of_coalitions(setup: Setup) -> str:
@@ -35,15 +60,6 @@ def of_coalitions(setup: Setup) -> str:
         return ""
     sites = len(setup.config.coalitions.names)
     return (
-        f"sites.value: {len(_trained(setup)):,} coalitions of {sites} sites are trained after each run of an arm, each "
-        "for as many rounds as the run; small models train many of them at a time, and the forecast counts them one "
-        "after another"
+        f"sites.value: {len(further_trainings(setup)):,} coalitions of {sites} sites are trained after each run of an "
+        "arm, each for as many rounds as the run; small models train many of them at a time"
     )
-
-
-def _trained(setup: Setup) -> list[Coalition]:
-    asked = setup.config.coalitions
-    assert asked is not None
-    every = coalitions_of(len(asked.names), asked.permutations, setup.config.seed)
-    others = len(setup.federation.names) > len(asked.names)
-    return [each for each in every if len(each) < len(asked.names) and (each or others)]

@@ -44,7 +44,9 @@ def next_cohort(state: RunState, setup: Setup) -> tuple[RunState, Cohort, np.nda
     """(the state in which the draw is remembered, the cohort of the next round, the canaries that are heard in it)."""
     before = state.server.get(PARTICIPATION) or setup.parts.participation.init(population_of(setup))
     memory, cohort, canaries = draw_cohort(setup, before, state.round)
-    return replace(state, server=with_server(state.server, PARTICIPATION, memory)), cohort, canaries
+    if memory or PARTICIPATION in state.server:
+        state = replace(state, server=with_server(state.server, PARTICIPATION, memory))
+    return state, cohort, canaries
 
 
 def draw_cohort(setup: Setup, memory: Memory, done: int) -> Drawn:
