@@ -149,13 +149,17 @@ def test_a_lead_that_was_the_rate_s_alone_is_gone_after_tuning_and_the_verdict_s
 
     tuned = [*scored("plain", 0.8, 0.81, 0.79), *scored("lucky", 0.801, 0.8105, 0.791)]
     stated = [*scored("plain · untuned", 0.5, 0.51, 0.49), *scored("lucky · untuned", 0.8, 0.82, 0.8)]
-    report, page = page_of([arm("plain"), arm("lucky")], None, [*tuned, *stated])
+    close = (Finalist(0, (0.5, 0.6), cost(8)), Finalist(1, (0.52, 0.5), cost(8)))
+    report, page = page_of([arm("plain"), arm("lucky", finalists=close)], None, [*tuned, *stated])
     assert report.differences.columns[:3] == ("arm", "test accuracy before", "test accuracy after")
     assert [row[:3] for row in report.differences.rows] == [
         ["plain", "0.500", "0.800"],
         ["lucky", "0.807", "0.801"],
     ]
-    (said,) = [sentence for sentence in report.verdict if sentence.startswith("Tuning")]
+    said, unsure = report.verdict[-2:]
+    assert unsure.startswith(
+        "The choice of lucky was not sure: another finalist was as good or better with some"
+    )
     assert said.startswith(
         "Tuning all arms alike changes the verdict against plain on lucky (as stated better, +0.307 ["
     )

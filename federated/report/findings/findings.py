@@ -160,7 +160,7 @@ class Report:
         return [
             *plain,
             *sentences(self.results, self.pairs, self.delta, robust=self.robust, answered=answered),
-            *tuning_sentences(self.pairs_before, self.pairs),
+            *([] if self.tuned is None else tuning_sentences(self.tuned, self.pairs_before, self.pairs)),
         ]
 
     @cached_property

@@ -101,7 +101,8 @@ def differences_table(
     ]
     note = (
         f"Differences are arm minus {baseline}, paired by seed, on the data that judge; each side is corrected for its "
-        "comparisons. Before: every arm as the study file states it. After: with its own choice."
+        "comparisons. Before: every arm as the study file states it. After: with its own choice. Intervals are over "
+        "seeds: that another search might have chosen otherwise is not in them."
     )
     columns = ("arm", f"{label} before", f"{label} after", "difference before", "verdict before")
     return Table((*columns, "difference after", "verdict after"), rows, note)
@@ -118,8 +119,10 @@ def _difference(pair: Paired | None) -> list[str]:
     return [difference_text(pair), pair.verdict]
 
 
-def tuning_sentences(before: Sequence[Paired], after: Sequence[Paired]) -> list[str]:
-    """The verdicts that are other ones once every arm has chosen its values; [] where nothing is compared before."""
+def tuning_sentences(tuned: Tuned, before: Sequence[Paired], after: Sequence[Paired]) -> list[str]:
+    """The verdicts that are other ones once every arm has chosen its values, and the arms whose choice was not sure; []
+    where nothing is compared before.
+    """
     first = {pair.arm: pair for pair in before if pair.estimate is not None}
     pairs = [(first[pair.arm], pair) for pair in after if pair.arm in first and pair.estimate is not None]
     if not pairs:
@@ -130,9 +133,23 @@ def tuning_sentences(before: Sequence[Paired], after: Sequence[Paired]) -> list[
         if was.verdict != now.verdict
     ]
     baseline = after[0].baseline
+    unsure = _unsure(tuned)
     if changed:
-        return [f"Tuning all arms alike changes the verdict against {baseline} on {first_few(changed)}."]
-    return [f"Tuning all arms alike changes no verdict against {baseline}."]
+        return [
+            f"Tuning all arms alike changes the verdict against {baseline} on {first_few(changed)}.",
+            *unsure,
+        ]
+    return [f"Tuning all arms alike changes no verdict against {baseline}.", *unsure]
+
+
+def _unsure(tuned: Tuned) -> list[str]:
+    arms = [arm.arm for arm in tuned.arms if any(gain <= 0 for gain in arm.runner_up)]
+    if not arms:
+        return []
+    return [
+        f"The choice of {first_few(arms)} was not sure: another finalist was as good or better with some of the "
+        "further seeds, so another search may choose otherwise."
+    ]
 
 
 def choices_table(tuned: Tuned) -> Table:
