@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--part", nargs="+", choices=(COST, *STUDIES), default=[COST, *STUDIES])
     parser.add_argument("--studies", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="the number of the first study")
-    parser.add_argument("--rule", choices=("random", "tpe", "asha"), default="random")
+    parser.add_argument("--rule", choices=("random", "tpe", "asha"), default="tpe")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--finalists", type=int, default=3)
     given = parser.parse_args(arguments)

@@ -95,7 +95,7 @@ class Tuning(Frozen):
         default_factory=dict, description="Arm -> fields that it alone chooses, in the same form"
     )
     rule: Literal["random", "tpe", "asha"] = Field(
-        "random",
+        "tpe",
         description="random: drawn at random, evenly over the space; tpe: after ten of these, where earlier trials "
         "were good (Bergstra et al. 2011); asha: random, and of the trials at each evaluation the best third goes on "
         "(Li et al. 2020)",
