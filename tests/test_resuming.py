@@ -16,6 +16,7 @@ from flows.prefect_runtime import prefect_away
 from flows.terminal.progress import listen_with
 from tasks.tracking.delivery import metrics, record_kinds, sending
 from tasks.tracking.delivery.sending import the_journal
+from tasks.tracking.fewer_requests import read_back
 from tasks.tracking.reading.search import results_of_study, shown_by
 from tasks.tracking.server.store import connect
 from tasks.tracking.studies import concluding, syncing
@@ -75,7 +76,7 @@ def _values(run_id):
     return {name: [one.step for one in client.get_metric_history(run_id, name)] for name in names}
 
 
-def test_a_resumed_study_goes_on_in_its_runs_and_doubles_nothing(home, trained, news):
+def test_a_resumed_study_goes_on_in_its_runs_and_doubles_nothing(home, trained, news, monkeypatch):
     done, until = trained
     study = _study("goes-on")
     with pytest.raises(StudyFailed) as caught:
@@ -87,8 +88,12 @@ def test_a_resumed_study_goes_on_in_its_runs_and_doubles_nothing(home, trained, 
     parameters = connect().get_run(before.parent_run_id).data.params
     with closing(sqlite3.connect(home / "mlflow.db")) as database, database:  # as kill -9 may leave a server
         database.execute("DELETE FROM params WHERE run_uuid = ?", [before.parent_run_id])
+    environment = home / "artifacts" / "goes-on" / before.parent_run_id / "artifacts" / "environment.json"
+    environment.unlink()
+    monkeypatch.setattr(read_back, "_SENT", {})  # which another process does not know
     after = federated_study(study, resume=True)
     assert connect().get_run(before.parent_run_id).data.params == parameters
+    assert environment.exists()
     assert done == [(1, 5), (1, 6)]
     assert after.parent_run_id == before.parent_run_id
     assert [run.run_id for run in after.results] == [run.run_id for run in before.results]

@@ -15,6 +15,9 @@ import torch
 _PACKAGES = ("numpy", "scikit-learn", "pandas", "prefect", "mlflow", "pydantic")
 
 
+ENVIRONMENT = "environment.json"
+
+
 @cache
 def environment() -> dict[str, str]:
     """Versions, machine and the commit of the code ("" outside a git checkout)."""
@@ -31,7 +34,7 @@ def environment() -> dict[str, str]:
 
 
 def environment_json() -> str:
-    """The same as the file `environment.json` of a run."""
+    """The same as the file `ENVIRONMENT` of a run."""
     return json.dumps(environment(), indent=2)
 
 

@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from federated.study.study import Run, StudyConfig
 from tasks.tracking.delivery.messages import show
 from tasks.tracking.delivery.sending import address, mark_continued, now, send, send_first
+from tasks.tracking.reading.artifacts import text_of
 from tasks.tracking.reading.places import is_taken, place_tag, since
 from tasks.tracking.reading.search import (
     all_below,
@@ -20,6 +21,7 @@ from tasks.tracking.reading.search import (
     study_of,
 )
 from tasks.tracking.runs import runs
+from tasks.tracking.runs.environment import ENVIRONMENT, environment_json
 from tasks.tracking.server.failures import answered, found, is_gone
 from tasks.tracking.server.limits import tag_of, tags_of
 from tasks.tracking.server.processes import this_process
@@ -47,8 +49,12 @@ def go_on_with_study(
     mark_continued(run_id)
     said = {"process": this_process(), "mlflow.note.content": study.description, **(tags or {})}
     send_first("reopen", run_id, tags=tags_of(said))
-    runs.log_study_parameters(run_id, study)  # which a process that was killed may have held back
-    runs.log_files(run_id, {"study.yaml": runs.as_yaml(study)})
+    # Parameters and environment are there, unless the process that began the study was killed before it sent them.
+    runs.log_study_parameters(run_id, study)
+    with answered(address()):
+        missing = text_of(run_id, ENVIRONMENT) is None
+    described = {ENVIRONMENT: environment_json()} if missing else {}
+    runs.log_files(run_id, {"study.yaml": runs.as_yaml(study), **described})
     if before.data.tags.get("study_key") != runs.study_key(study):
         _take_places(run_id, study)
     return run_id
