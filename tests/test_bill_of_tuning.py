@@ -206,6 +206,7 @@ def test_tuning_is_foreseen_and_held_against_what_it_took() -> None:
     assert "tuning: epsilon" not in rows
 
 
+@pytest.mark.nightly
 def test_the_forecast_counts_what_can_be_trained_and_leaves_out_arms_that_choose_nothing() -> None:
     lists = {"algorithm.server_learning_rate": [0.5, 1.0]}
     wanted = study(

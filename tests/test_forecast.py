@@ -266,7 +266,9 @@ def test_a_single_step_that_was_held_up_does_not_make_all_steps_seem_to_cost_not
     assert probe(setup, 0.5).batch_seconds == pytest.approx(0.01, rel=0.05)
 
 
-@pytest.mark.parametrize(("budget", "whole"), [(60.0, True), (1.0, False)])
+@pytest.mark.parametrize(
+    ("budget", "whole"), [pytest.param(60.0, True, marks=pytest.mark.nightly), (1.0, False)]
+)
 def test_a_first_step_that_takes_longer_makes_no_round_seem_too_long(
     budget: float, whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

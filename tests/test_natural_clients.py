@@ -147,7 +147,7 @@ def test_a_table_is_cut_by_a_column_that_is_no_feature(tmp_path: Path) -> None:
     ages = frame.age.to_numpy()
     assert ages[federation.clients[0]].max() < ages[federation.clients[1]].min()
     for column, message in {
-        "agee": "no column 'agee'; the columns are: age, bp, site, y",
+        "agee": "no column 'agee'; did you mean 'age'. the columns are: age, bp, site, y",
         "site": "numbers",
     }.items():
         with pytest.raises(BadInput, match=message):

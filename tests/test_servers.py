@@ -187,7 +187,7 @@ def test_databases_that_are_not_there(home, uri, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="there is no folder that nobody may write in")
-@pytest.mark.parametrize("home_is", ["read-only", "a file"])
+@pytest.mark.parametrize("home_is", [pytest.param("read-only", marks=pytest.mark.nightly), "a file"])
 def test_a_home_that_cannot_be_written_is_said_before_anything_starts(tmp_path, home_is):
     file = tmp_path / "file"
     file.touch()

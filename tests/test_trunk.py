@@ -406,7 +406,7 @@ def test_only_what_trains_makes_the_pass() -> None:
     }
     handed_over = "federated/run/preparing/attacks/shadow_config.py"  # with the rehearsal in it
     trained = {"tasks/rounds.py", "federated/attacks/shadows.py", "federated/tuning/trial.py"}
-    assert makes == {*trained, "federated/coalitions/training.py", handed_over}
+    assert makes == {*trained, "federated/coalitions/gathered.py", handed_over}
 
 
 CUT = """
