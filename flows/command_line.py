@@ -90,7 +90,7 @@ def preview(
         typer.Option(metavar="FILE", help="Write the partition to FILE.npz or .csv, for `from_file`"),
     ] = None,
 ) -> None:
-    """Show what would run, who would hold what and how unlike the clients are; nothing is trained."""
+    """Show what would run, who would hold what and how unlike the clients are; no run is started."""
     screen = console()
     with shown_while_waiting(screen), doing("reading the study"):
         from federated.user_code.source import allow

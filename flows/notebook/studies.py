@@ -61,7 +61,7 @@ def read(
 
 
 def preview(study: StudyConfig | str | Path) -> None:
-    """Show what would run, who would hold what and how unlike the clients are; nothing is trained."""
+    """Show what would run, who would hold what and how unlike the clients are; no run is started."""
     config = _config(study)
     from flows.terminal.preview import show_preview
 
